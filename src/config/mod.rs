@@ -1,0 +1,224 @@
+//! The configuration document, checked.
+//!
+//! Owns: the types that the rest of the program reads ([`Config`] and its parts). `raw` reads the text, `check` turns it
+//! into these types with every mistake at once, `live` holds the current one and reloads it, `docs` renders the
+//! reference. In: HuJSON text. Out: `Arc<Config>` or findings with line, column, key path and hint.
+//! Must not know: callers, HTTP, the store.
+
+pub mod grant;
+
+use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};
+use grant::Grant;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// One checked document.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Providers by id.
+    pub providers: BTreeMap<Arc<str>, Arc<Provider>>,
+    /// `grants` and `temp_grants`, in the order of the document, in one form.
+    pub grants: Vec<Grant>,
+    /// Our own settings.
+    pub gateway: Gateway,
+    /// `auto_cost_basis`: infer the price catalogue from the compatibility flags.
+    pub auto_cost_basis: bool,
+    /// Hex hash of the text: the version that APIs compare.
+    pub hash: String,
+}
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its key in the document.
+    pub id: Arc<str>,
+    /// Display name; the id when none is set.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Scheme and authority, with the path prefix that precedes every request path (no trailing slash).
+    pub base: http::Uri,
+    /// How the credential is sent, and the credential.
+    pub credential: Option<Credential>,
+    /// What happens to the client's own credential.
+    pub auth_mode: AuthMode,
+    /// Exact model names.
+    pub models: Vec<Arc<str>>,
+    /// Dialects that it speaks.
+    pub dialects: Vec<Dialect>,
+    /// Reached through the node only, never the host's network.
+    pub tailnet: bool,
+    /// Higher wins when several providers serve a model; ties go by id.
+    pub preference: i64,
+    /// Left out of routing and lists.
+    pub disabled: bool,
+    /// Added to every request.
+    pub add_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// The price catalogue to use; none = inferred, when `auto_cost_basis` is on.
+    pub cost_basis: Option<String>,
+    /// Rules that price a model as another, first match wins.
+    pub model_cost_map: Vec<CostRule>,
+    /// What may be kept of its bodies.
+    pub capture: CaptureMode,
+    /// Extra certificate authorities (PEM) for this provider.
+    pub extra_ca: Option<Arc<[u8]>>,
+}
+
+/// How a provider is paid.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Which header carries it.
+    pub scheme: AuthScheme,
+    /// The key.
+    pub secret: Secret,
+}
+
+/// The header that carries the provider's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// `x-api-key: KEY`
+    XApiKey,
+    /// `x-goog-api-key: KEY`
+    XGoogApiKey,
+    /// `authorization: Splunk KEY`
+    Hec,
+    /// `cf-aig-authorization: Bearer KEY`
+    CfAig,
+}
+
+/// What happens to the client's own credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Dropped; the provider's key is sent.
+    #[default]
+    Override,
+    /// Sent on; the provider's key only when the client has none.
+    Passthrough,
+    /// Dropped, and nothing is sent.
+    None,
+}
+
+/// Prices a model as another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostRule {
+    /// Glob on the model name; `*` does not cross `/`.
+    pub matches: String,
+    /// The catalogue model to price it as; none = itself.
+    pub as_model: Option<String>,
+    /// Multiplier in millionths (1,000,000 = unchanged).
+    pub adjustment_ppm: u64,
+}
+
+/// The `gateway` key: what is ours and reloadable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// Origins whose pages may call model endpoints.
+    pub cors_origins: Vec<String>,
+    /// Whether metrics carry the user as a label.
+    pub metrics_per_user: bool,
+    /// Bodies.
+    pub capture: Capture,
+    /// Request headers that carry a session id, tried before the known ones.
+    pub session_headers: Vec<http::HeaderName>,
+    /// Ask chat streams for usage when the client did not.
+    pub inject_include_usage: bool,
+    /// Name of the app capability read from tailnet grants.
+    pub capability: String,
+    /// How long records are kept; none = for ever.
+    pub retention: Retention,
+}
+
+/// Sizes and counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request body that is searched for its model.
+    pub request_body_bytes: u64,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Header lines of a request head.
+    pub head_count: usize,
+    /// Connections of one peer address.
+    pub connections_per_peer: usize,
+    /// Connections in all.
+    pub connections: usize,
+}
+
+/// Times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a client to send a request head.
+    pub header_read: Duration,
+    /// For a client to send its whole body.
+    pub body_idle: Duration,
+    /// For an idle keep-alive connection.
+    pub idle: Duration,
+    /// To connect to a provider.
+    pub connect: Duration,
+    /// For a provider's response head.
+    pub first_byte: Duration,
+    /// Between two chunks of a provider's response.
+    pub chunk_idle: Duration,
+}
+
+/// What is kept of bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The mode where neither provider nor grant says otherwise.
+    pub mode: CaptureMode,
+    /// Bytes kept of one body.
+    pub body_bytes: u64,
+    /// Bytes kept of all bodies together; the oldest go first.
+    pub total_bytes: u64,
+    /// Age at which bodies go; none = only by size.
+    pub age: Option<Duration>,
+}
+
+/// How long things are kept; none = for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Records of requests and sessions.
+    pub records: Option<Duration>,
+    /// Hourly counters.
+    pub counters: Option<Duration>,
+    /// The audit trail.
+    pub audit: Option<Duration>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                request_body_bytes: 64 << 20,
+                head_bytes: 64 << 10,
+                head_count: 200,
+                connections_per_peer: 4_096,
+                connections: 20_000,
+            },
+            timeouts: Timeouts {
+                header_read: Duration::from_secs(30),
+                body_idle: Duration::from_secs(60),
+                idle: Duration::from_secs(300),
+                connect: Duration::from_secs(10),
+                first_byte: Duration::from_secs(600),
+                chunk_idle: Duration::from_secs(600),
+            },
+            cors_origins: Vec::new(),
+            metrics_per_user: false,
+            capture: Capture {
+                mode: CaptureMode::Full,
+                body_bytes: 16 << 20,
+                total_bytes: 10 << 30,
+                age: None,
+            },
+            session_headers: Vec::new(),
+            inject_include_usage: true,
+            capability: "tailscale.com/cap/aperture".into(),
+            retention: Retention::default(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Who is calling: from a peer's address to a [`Caller`].
+//!
+//! Owns: [`Caller`], the [`WhoIs`] seam, and (`resolve`) the cache that is never more than a second stale.
+//! In: a peer address from the listener, nothing else. Out: a caller, or a refusal (fail closed).
+//! Must not know: headers, models, providers.
+
+use crate::config::grant::Capability;
+use std::{net::IpAddr, sync::Arc};
+
+/// A resolved caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// The stable key that owns this caller's data: `user:<id>` or `tags:<tags>`.
+    pub user: Arc<str>,
+    /// The login name, or a tagged node's tags, sorted and joined by commas.
+    pub login: Arc<str>,
+    /// Name for people; the login when there is none.
+    pub display: Arc<str>,
+    /// The node's stable id.
+    pub node: Arc<str>,
+    /// The node's name, without the tailnet's suffix.
+    pub node_name: Arc<str>,
+    /// Sorted tags; non-empty = not a person.
+    pub tags: Vec<String>,
+    /// Visible groups.
+    pub groups: Vec<String>,
+    /// Capabilities from the tailnet policy.
+    pub capabilities: Vec<Capability>,
+    /// Whether the request came over the development listener.
+    pub dev: bool,
+}
+
+impl Caller {
+    /// Whether this is a person (not a tagged node).
+    pub fn is_person(&self) -> bool {
+        self.tags.is_empty()
+    }
+}
+
+/// Why a peer could not be resolved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unidentified {
+    /// The control plane knows no such node.
+    #[error("no node of the tailnet has this address")]
+    UnknownPeer,
+    /// The node has neither an owner nor tags.
+    #[error("the node has neither a user nor tags")]
+    Nobody,
+    /// The node's key has expired.
+    #[error("the node's key has expired")]
+    Expired,
+    /// The address now belongs to another node than when the connection was accepted.
+    #[error("the address has passed to another node")]
+    Reassigned,
+    /// The question could not be answered.
+    #[error("the tailnet did not answer: {0}")]
+    Failed(String),
+}
+
+/// Asks the control plane's view who has an address.
+///
+/// Implemented by the node, by the development listener, and by tests.
+pub trait WhoIs: Send + Sync + 'static {
+    /// `Ok(None)` when no node has the address.
+    fn whois(
+        &self,
+        ip: IpAddr,
+    ) -> impl Future<Output = Result<Option<crate::tailnet::localapi::WhoIs>, String>> + Send;
+}

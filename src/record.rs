@@ -1,0 +1,470 @@
+//! What is kept of one request: the one record type, and the words it is made of.
+//!
+//! Owns: [`Record`] and its parts. Out: everything that the store keeps, the pages show, `export` prints and the
+//! counters add up. Serialised by name (messagepack in the store, JSON in `export`), with defaults, so that fields can
+//! be added without a migration.
+//! Must not know: HTTP, redb, pages.
+
+use crate::endpoint::Endpoint;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Milliseconds since 1970, UTC.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The wall clock's time.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Hours since 1970: the key of the rollups.
+    pub const fn hour(self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "hours fit 32 bits for 490,000 years"
+        )]
+        let hour = (self.0 / 3_600_000) as u32;
+        hour
+    }
+}
+
+macro_rules! id128 {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{:032x}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let hex = text.strip_prefix($prefix).ok_or(BadId)?;
+                if hex.len() != 32 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                    return Err(BadId);
+                }
+                u128::from_str_radix(hex, 16).map(Self).map_err(|_| BadId)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// An id that is not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this gateway")]
+pub struct BadId;
+
+id128!(
+    /// A request: time-ordered (UUID version 7), so that keys sort by start.
+    RequestId,
+    "req_"
+);
+id128!(
+    /// A session: derived from the client's own id where it sends one.
+    SessionId,
+    "ses_"
+);
+
+impl RequestId {
+    /// A new id that sorts after all earlier ones of this process.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().as_u128())
+    }
+
+    /// The smallest id of that millisecond: for range queries by time.
+    pub const fn at(time: Timestamp) -> Self {
+        Self((time.0 as u128) << 80)
+    }
+
+    /// When the request began, by its id.
+    pub const fn time(self) -> Timestamp {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "48 bits remain after the shift"
+        )]
+        let ms = (self.0 >> 80) as u64;
+        Timestamp(ms)
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Everything that is kept of one request, from its start to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub id: RequestId,
+    /// When its head was read.
+    pub started: Timestamp,
+    /// Who sent it.
+    pub who: Who,
+    /// The grant that allowed it, as `where it stands: what it says`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The program that sent it.
+    #[serde(default)]
+    pub client: Client,
+    /// The route.
+    pub endpoint: Endpoint,
+    /// Method and path as asked for, credentials in the query removed.
+    #[serde(default)]
+    pub path: String,
+    /// The provider's id in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The provider's own id of this request (`request-id`, `x-request-id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_request_id: Option<String>,
+    /// The model that the client named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_asked: Option<String>,
+    /// The model that the configuration routes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The model that the provider says it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_served: Option<String>,
+    /// Whether the client asked for a stream.
+    #[serde(default)]
+    pub streamed: bool,
+    /// The status that the client saw; none before the response head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How it ended.
+    pub end: End,
+    /// Why the gateway refused or failed it: a word of `proxy::error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// How long things took.
+    #[serde(default)]
+    pub timings: Timings,
+    /// Body sizes in bytes as they passed.
+    #[serde(default)]
+    pub bytes: Bytes,
+    /// What the provider counted.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What that usage is worth.
+    #[serde(default)]
+    pub usage_state: UsageState,
+    /// What it cost.
+    #[serde(default)]
+    pub cost: Cost,
+    /// The conversation it belongs to; none for requests that never got that far and for token counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The session that started this one (sub-agents, forks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_session: Option<SessionId>,
+    /// The sub-agent within the session, as the client names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The session's title when this request is the first of it: its first user text, cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Tools that the model called, and results that the request carried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolCall>,
+    /// Why the model stopped, in the provider's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<String>,
+    /// What may be kept of the bodies.
+    #[serde(default)]
+    pub capture: CaptureMode,
+    /// Whether bodies were dropped although the mode would have kept them, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_lost: Option<String>,
+    /// Hashes by which later requests find this session; see `session`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anchors: Vec<u64>,
+}
+
+/// The caller, at the time of the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The stable key that owns the data: `user:<id>`, or `tags:<tags>`.
+    pub user: String,
+    /// The login name then, or the synthetic name of a tagged node.
+    pub login: String,
+    /// The node's stable id.
+    #[serde(default)]
+    pub node: String,
+    /// The node's name.
+    #[serde(default)]
+    pub node_name: String,
+    /// The node's tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+/// The program that made the request, as its headers say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// A known short name (`claude-code`, `codex`), else the product of `user-agent`, else `unknown`.
+    #[serde(default)]
+    pub name: String,
+    /// Its version, where stated.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+}
+
+/// How a request ended.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It is under way.
+    #[default]
+    InFlight,
+    /// The whole response was delivered.
+    Complete,
+    /// The gateway answered it without a provider (refused, not found, failed).
+    Refused,
+    /// The provider failed before or in the middle of its response.
+    UpstreamError,
+    /// The client left before the end.
+    ClientGone,
+    /// A time-out of the gateway ended it.
+    Timeout,
+    /// The gateway stopped or died while it ran.
+    Interrupted,
+}
+
+impl End {
+    /// Every end, for tables and tests.
+    pub const ALL: [Self; 7] = [
+        Self::InFlight,
+        Self::Complete,
+        Self::Refused,
+        Self::UpstreamError,
+        Self::ClientGone,
+        Self::Timeout,
+        Self::Interrupted,
+    ];
+
+    /// The name in records, metrics and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Complete => "complete",
+            Self::Refused => "refused",
+            Self::UpstreamError => "upstream_error",
+            Self::ClientGone => "client_gone",
+            Self::Timeout => "timeout",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Microseconds since the request's head was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Until the request left for the provider: the gateway's own part.
+    #[serde(default)]
+    pub sent_us: u64,
+    /// Until the provider's response head.
+    #[serde(default)]
+    pub head_us: u64,
+    /// Until the first byte of the response body.
+    #[serde(default)]
+    pub first_byte_us: u64,
+    /// Until the end.
+    #[serde(default)]
+    pub total_us: u64,
+}
+
+/// Body sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Of the request body.
+    #[serde(default)]
+    pub request: u64,
+    /// Of the response body, as delivered.
+    #[serde(default)]
+    pub response: u64,
+}
+
+/// Tokens, normalised over the dialects.
+///
+/// Input is split into three disjoint parts (uncached, read from cache, written to cache); reasoning is part of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Input that was neither read from nor written to a cache.
+    pub input: u64,
+    /// Input read from a prompt cache.
+    pub cache_read: u64,
+    /// Input written to a prompt cache for five minutes, or for an unstated time.
+    pub cache_write: u64,
+    /// Input written to a prompt cache for an hour or more.
+    pub cache_write_1h: u64,
+    /// Output, reasoning included.
+    pub output: u64,
+    /// Output spent on reasoning.
+    pub reasoning: u64,
+    /// Searches that the provider's own tool made.
+    pub web_searches: u64,
+}
+
+impl Usage {
+    /// All input tokens.
+    pub const fn input_all(&self) -> u64 {
+        self.input + self.cache_read + self.cache_write + self.cache_write_1h
+    }
+
+    /// All tokens.
+    pub const fn total(&self) -> u64 {
+        self.input_all() + self.output
+    }
+}
+
+/// How far the usage can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageState {
+    /// The provider reported none, or the dialect has none.
+    #[default]
+    None,
+    /// The provider's final figures.
+    Reported,
+    /// The stream ended early: figures up to there.
+    Partial,
+    /// The response could not be parsed (too large, unknown encoding).
+    Unknown,
+}
+
+/// What a request cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Pico-dollars (10⁻¹² USD). Zero unless `state` is `priced`.
+    #[serde(default)]
+    pub pico: u64,
+    /// Whether a price was known.
+    #[serde(default)]
+    pub state: CostState,
+    /// The price entry used, as `basis/model`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub basis: String,
+    /// The version of the price table.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prices: String,
+}
+
+/// Whether a price was known.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CostState {
+    /// Nothing to price: no tokens were counted.
+    #[default]
+    None,
+    /// Priced by the table.
+    Priced,
+    /// Tokens without a known price: never counted as zero dollars.
+    Unpriced,
+}
+
+/// One tool call that the model made, or one result that the request carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub name: String,
+    /// The dialect's call id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub call: String,
+    /// Bytes of its arguments.
+    #[serde(default)]
+    pub argument_bytes: u64,
+    /// `Some` on a result: whether it reported an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_error: Option<bool>,
+}
+
+/// What is kept of the bodies. The strictest of provider and grants wins.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureMode {
+    /// Bodies and heads, secrets redacted.
+    #[default]
+    Full,
+    /// The record alone, without texts.
+    Metadata,
+    /// The record alone, without texts, title, path or tools.
+    None,
+}
+
+/// The bodies and heads of one request, as the store gets them; secrets are already redacted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// Request head lines, `name: value`, in order.
+    pub request_head: Vec<(String, String)>,
+    /// Response head lines.
+    pub response_head: Vec<(String, String)>,
+    /// The request body.
+    pub request: CapturedBody,
+    /// The response body.
+    pub response: CapturedBody,
+}
+
+/// One captured body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapturedBody {
+    /// Its bytes as they passed (still encoded when `content-encoding` was set).
+    pub chunks: Vec<bytes::Bytes>,
+    /// Byte offsets at which the body may be split so that equal messages share storage; ascending, may be empty.
+    pub borders: Vec<usize>,
+    /// Whether it was cut at the byte cap.
+    pub truncated: bool,
+    /// Its size as it passed.
+    pub size: u64,
+}

@@ -1,0 +1,3 @@
+//! The tailnet border.
+
+pub mod localapi;

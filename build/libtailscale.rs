@@ -3,7 +3,6 @@
 //! Owns: how `vendor/libtailscale` is compiled. In: its Go source and a Go toolchain. Out, in `OUT_DIR`: the
 //! archive, the header that cgo writes, and `bindings.rs`, which bindgen makes from that header, so that
 //! signature and declaration can't drift. Must not know: what the functions do.
-#![expect(clippy::print_stdout, reason = "cargo reads a build script's output")]
 
 use std::{
     env, fs,

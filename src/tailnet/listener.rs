@@ -15,7 +15,7 @@ use std::{
         unix::net::UnixStream,
     },
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{io::Interest, net::UnixDatagram};
 
 /// Room for the longest address, `[…]:65535` in full, and then some: a longer text is no address.
 const ADDRESS_ROOM: usize = 64;
@@ -23,7 +23,9 @@ const ADDRESS_ROOM: usize = 64;
 /// Accepts connections from the tailnet. Dropping it ends the tailnet listener.
 #[derive(Debug)]
 pub struct Listener {
-    messages: AsyncFd<OwnedFd>,
+    /// A SOCK_SEQPACKET socket. tokio has no type for that; all that is used of this one is that it waits until
+    /// the descriptor can be read, and closes it.
+    messages: UnixDatagram,
     /// The library closes what it gave out when its node goes.
     _node: super::Node,
 }
@@ -41,9 +43,9 @@ enum Message {
 
 impl Listener {
     pub(super) fn new(descriptor: OwnedFd, node: super::Node) -> io::Result<Self> {
-        let messages = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
+        let socket = std::os::unix::net::UnixDatagram::from(descriptor);
         Ok(Self {
-            messages,
+            messages: UnixDatagram::from_std(socket)?,
             _node: node,
         })
     }
@@ -54,7 +56,7 @@ impl Accept for Listener {
         loop {
             let message = self
                 .messages
-                .async_io(Interest::READABLE, |descriptor| receive(descriptor))
+                .async_io(Interest::READABLE, || receive(&self.messages))
                 .await?;
             match message {
                 Message::Connection(stream, peer) => {
@@ -121,7 +123,8 @@ fn receive(descriptor: impl AsFd) -> io::Result<Message> {
 /// Reads an address strictly: as a socket address prints, of a host that can be a peer.
 fn peer(text: &[u8]) -> Option<SocketAddr> {
     let peer: SocketAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-    let usable = !peer.ip().is_unspecified() && peer.port() != 0;
+    let scoped = matches!(peer, SocketAddr::V6(v6) if v6.scope_id() != 0);
+    let usable = !peer.ip().is_unspecified() && peer.port() != 0 && !scoped;
     (usable && peer.to_string().as_bytes() == text).then_some(peer)
 }
 

@@ -30,6 +30,9 @@ pub enum LocalApiError {
     Nameless,
 }
 
+/// App capabilities: name → raw JSON values, one for each grant that matches.
+pub type Capabilities = HashMap<String, Option<Vec<serde_json::Value>>>;
+
 /// Who has an address.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -40,7 +43,7 @@ pub struct WhoIs {
     pub user_profile: UserProfile,
     /// App capabilities: name → raw JSON values.
     #[serde(deserialize_with = "capabilities")]
-    pub cap_map: Option<HashMap<String, Option<Vec<serde_json::Value>>>>,
+    pub cap_map: Option<Capabilities>,
 }
 
 /// A node.
@@ -236,7 +239,7 @@ pub fn certificate(pem: &str) -> Option<Certificate> {
 /// A capability whose values are no list has none: no reason to lose sight of who is calling.
 fn capabilities<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<HashMap<String, Option<Vec<serde_json::Value>>>>, D::Error> {
+) -> Result<Option<Capabilities>, D::Error> {
     let serde_json::Value::Object(map) = serde_json::Value::deserialize(deserializer)? else {
         return Ok(None);
     };

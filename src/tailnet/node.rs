@@ -97,7 +97,7 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 /// Starting waits for the network only to exchange an OAuth secret.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// A certificate may first have to be issued.
-const CERTIFICATE_LIMIT: Duration = Duration::from_secs(120);
+const CERTIFICATE_LIMIT: Duration = Duration::from_mins(2);
 /// How long to rest before the bus is watched again.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
 

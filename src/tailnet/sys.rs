@@ -2,7 +2,6 @@
 //!
 //! Owns: nothing by hand. Only [`super::ffi`] may use it.
 #![expect(
-    missing_docs,
     unreachable_pub,
     unsafe_code,
     reason = "generated; the contracts stand in vendor/libtailscale/exports.go"

@@ -57,6 +57,8 @@ impl Bus {
     /// Reads one watch to its end.
     pub(super) async fn read(&self, descriptor: OwnedFd) -> io::Result<()> {
         let stream = tokio::net::UnixStream::from_std(UnixStream::from(descriptor))?;
+        // Nothing that happens from here on is missed; what happened before may have been.
+        self.changed();
         let mut lines = BufReader::new(stream).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
             let Ok(notify) = serde_json::from_slice::<Notify>(&line) else {
@@ -167,7 +169,7 @@ mod tests {
         let bus = Bus::new();
         bus.read(near.into()).await.unwrap();
         assert_eq!(*bus.state.borrow(), NodeState::NeedsLogin(None));
-        // Peers, nonsense, profiles, the half line, the end.
-        assert_eq!(*bus.generation.borrow(), 5);
+        // The begin, peers, nonsense, profiles, the half line, the end.
+        assert_eq!(*bus.generation.borrow(), 6);
     }
 }

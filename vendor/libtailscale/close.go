@@ -56,10 +56,6 @@ func (n *node) close(limit time.Duration) error {
 	done := make(chan error, 1)
 	go func() {
 		n.calls.Wait()
-		if n.api != nil {
-			// A pooled connection that was never used counts as busy to tsnet.
-			n.api.CloseIdleConnections()
-		}
 		done <- protect(func() error { return closeServer(srv) })
 	}()
 	select {

@@ -9,25 +9,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"tailscale.com/ipn"
 	"tailscale.com/net/tsaddr"
 	"tailscale.com/tsnet"
 	"tailscale.com/types/netmap"
 )
-
-// namesAge is how old the names and addresses may be that a dial is judged by.
-const namesAge = time.Second
 
 func (n *node) dial(network, address string, timeout time.Duration) (fd int, err error) {
 	if err := tcpOnly(network); err != nil {
@@ -69,11 +63,11 @@ func (n *node) dialTailnet(ctx context.Context, srv *tsnet.Server, network, addr
 	if err != nil || port == 0 {
 		return nil, fmt.Errorf("port %q is not a port number", portText)
 	}
-	names, err := n.names.current(ctx, n)
-	if err != nil {
-		return nil, err
+	nm := n.api.LocalBackend().NetMapWithPeers()
+	if nm == nil {
+		return nil, errors.New("the node is not connected to a tailnet yet")
 	}
-	destination, source, err := names.resolve(host, network)
+	destination, source, err := newDirectory(nm).resolve(host, network)
 	if err != nil {
 		return nil, err
 	}
@@ -86,48 +80,6 @@ func (n *node) dialTailnet(ctx context.Context, srv *tsnet.Server, network, addr
 		return nil, err
 	}
 	return conn, nil
-}
-
-// nameTable keeps the last directory for as long as it may be used. Dials that
-// need a new one at the same time wait for the same one.
-type nameTable struct {
-	mu      sync.Mutex
-	last    *directory
-	expires time.Time
-}
-
-func (t *nameTable) current(ctx context.Context, n *node) (*directory, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last != nil && time.Now().Before(t.expires) {
-		return t.last, nil
-	}
-	fetched := time.Now()
-	nm, err := n.networkMap(ctx)
-	if err != nil {
-		return nil, err
-	}
-	t.last, t.expires = newDirectory(nm), fetched.Add(namesAge)
-	return t.last, nil
-}
-
-// networkMap asks for the network map: the first message of a bus watch.
-func (n *node) networkMap(ctx context.Context) (*netmap.NetworkMap, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	body, err := n.openWatch(ctx, uint64(ipn.NotifyInitialNetMap))
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	var first ipn.Notify
-	if err := json.NewDecoder(body).Decode(&first); err != nil {
-		return nil, err
-	}
-	if first.NetMap == nil {
-		return nil, errors.New("the node is not connected to a tailnet yet")
-	}
-	return first.NetMap, nil
 }
 
 // directory is what a dial needs of a network map.

@@ -1,51 +1,81 @@
 package main
 
-// Questions and small commands to the node's own LocalAPI. They go over an
-// in-memory pipe inside this process: no socket, no credentials, nothing that
-// another process could reach. The answer's status and body are passed on as
-// they are; what they mean is for the other side to say.
+// Questions and small commands to the node's own LocalAPI: its HTTP handler is
+// called directly, in this process. No socket and no credentials exist that
+// another process could reach, and no connection has to be kept or closed. The
+// answer's status and body are passed on as they are; what they mean is for the
+// other side to say.
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tailscale.com/client/tailscale/apitype"
-	"tailscale.com/tailcfg"
+	"tailscale.com/ipn/localapi"
 	"tailscale.com/tsnet"
 )
 
 const (
-	localAPIPrefix = "http://" + apitype.LocalAPIHost + "/localapi/v0/"
+	localAPIRoot = "http://" + apitype.LocalAPIHost + "/localapi/v0/"
 	// maxAnswer bounds an answer in memory; a status of thousands of peers is a
 	// few megabytes.
 	maxAnswer = 256 << 20
 )
 
-// localClient makes a client of our own over tsnet's in-memory dialer: tsnet's
-// client keeps two idle connections and cannot be told to drop them, which
-// delays closing by seconds.
-func localClient(srv *tsnet.Server) (*http.Client, error) {
+// tsnet keeps its LocalAPI handler to itself, but every endpoint is given it. So
+// this endpoint of ours, asked once after the start, hands it over to whoever
+// knows the token that was made for the purpose.
+const handoverEndpoint = "libtailscale-handler"
+
+var handovers sync.Map // token → chan *localapi.Handler
+
+func init() {
+	localapi.Register(handoverEndpoint, func(h *localapi.Handler, w http.ResponseWriter, r *http.Request) {
+		waiting, ok := handovers.LoadAndDelete(r.FormValue("token"))
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		waiting.(chan *localapi.Handler) <- h
+	})
+}
+
+// localAPIHandler gets the handler of a server that has started.
+func localAPIHandler(srv *tsnet.Server) (*localapi.Handler, error) {
 	lc, err := srv.LocalClient()
 	if err != nil {
 		return nil, err
 	}
-	if lc.Dial == nil {
-		return nil, errors.New("tsnet's LocalAPI client has no in-memory dialer")
+	token := rand.Text()
+	handed := make(chan *localapi.Handler, 1)
+	handovers.Store(token, handed)
+	defer handovers.Delete(token)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, localAPIRoot+handoverEndpoint+"?token="+token, nil)
+	if err != nil {
+		return nil, err
 	}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:         lc.Dial,
-			MaxIdleConnsPerHost: 32,
-			DisableCompression:  true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	req.Close = true
+	res, err := lc.DoLocalRequest(req)
+	if err != nil {
+		return nil, fmt.Errorf("the node's LocalAPI does not answer: %w", err)
+	}
+	res.Body.Close()
+	select {
+	case h := <-handed:
+		return h, nil
+	default:
+		return nil, fmt.Errorf("the node's LocalAPI does not know %s: %s", handoverEndpoint, res.Status)
+	}
 }
 
 // localAPI makes one call. path is relative to the LocalAPI's root, with its
@@ -60,27 +90,57 @@ func (n *node) localAPI(method, path, body string, timeout time.Duration) (statu
 	defer n.calls.Done()
 	ctx, cancel := context.WithTimeout(n.ctx, timeout)
 	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, localAPIRoot+strings.TrimPrefix(path, "/"), strings.NewReader(body))
+	if err != nil {
+		return -1, nil, err
+	}
 
-	res, err := n.localRequest(ctx, method, path, strings.NewReader(body))
-	if err != nil {
+	// On its own goroutine, because not every endpoint looks at the context.
+	done := make(chan error, 1)
+	rec := &recorder{header: http.Header{}}
+	go func() {
+		done <- protect(func() error {
+			n.api.ServeHTTP(rec, req)
+			return nil
+		})
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		return -1, nil, fmt.Errorf("%s %s: %w", method, req.URL.Path, ctx.Err())
+	}
+	switch {
+	case err != nil:
 		return -1, nil, err
+	case rec.overflow:
+		return -1, nil, fmt.Errorf("the answer to %s is larger than %d bytes", req.URL.Path, maxAnswer)
+	case rec.status == 0:
+		rec.status = http.StatusOK
 	}
-	defer res.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err != nil {
-		return -1, nil, err
-	}
-	if len(answer) > maxAnswer {
-		return -1, nil, fmt.Errorf("the answer to %s is larger than %d bytes", path, maxAnswer)
-	}
-	return res.StatusCode, answer, nil
+	return rec.status, rec.body.Bytes(), nil
 }
 
-func (n *node) localRequest(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, localAPIPrefix+strings.TrimPrefix(path, "/"), body)
-	if err != nil {
-		return nil, err
+// recorder keeps an answer. It can't flush, so endpoints that never end refuse
+// to begin.
+type recorder struct {
+	header   http.Header
+	status   int
+	body     bytes.Buffer
+	overflow bool
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
 	}
-	req.Header.Set("Tailscale-Cap", strconv.Itoa(int(tailcfg.CurrentCapabilityVersion)))
-	return n.api.Do(req)
+}
+
+func (r *recorder) Write(data []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.overflow = r.overflow || r.body.Len()+len(data) > maxAnswer; r.overflow {
+		return 0, errors.New("the answer is too large")
+	}
+	return r.body.Write(data)
 }

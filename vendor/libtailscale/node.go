@@ -9,12 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 
 	"tailscale.com/hostinfo"
+	"tailscale.com/ipn/localapi"
 	"tailscale.com/tailcfg"
 	"tailscale.com/tsnet"
 )
@@ -42,9 +42,7 @@ type node struct {
 	cancel context.CancelFunc
 	logs   *sink
 
-	// api reaches the LocalAPI, names caches what dial.go resolves.
-	api   *http.Client
-	names nameTable
+	api *localapi.Handler // the LocalAPI; set by the start
 
 	mu       sync.Mutex
 	phase    phase
@@ -205,7 +203,7 @@ func (n *node) startServer(set settings) (err error) {
 	if err := tune(srv); err != nil {
 		return err
 	}
-	n.api, err = localClient(srv)
+	n.api, err = localAPIHandler(srv)
 	if err != nil {
 		return err
 	}

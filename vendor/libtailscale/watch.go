@@ -2,20 +2,17 @@ package main
 
 // The notification bus as a stream descriptor that carries one JSON object a
 // line. A watcher that does not read is never waited for: past a bound its
-// stream is closed, and it starts anew. Closing the node ends every watch first,
-// since tsnet waits for them.
+// stream is closed, and it starts anew. Closing the node ends every watch first.
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
+	"encoding/json"
+	"errors"
 	"iter"
-	"net/http"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+	"tailscale.com/ipn"
 )
 
 // What may wait behind the message that is being written. That one may have any
@@ -25,52 +22,57 @@ const (
 	maxWatchBytes    = 8 << 20
 )
 
-// openWatch subscribes to the bus; the body ends with ctx.
-func (n *node) openWatch(ctx context.Context, mask uint64) (io.ReadCloser, error) {
-	res, err := n.localRequest(ctx, http.MethodGet, fmt.Sprintf("watch-ipn-bus?mask=%d", mask), nil)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		defer res.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
-		return nil, fmt.Errorf("watch: %s: %s", res.Status, strings.TrimSpace(string(text)))
-	}
-	return res.Body, nil
-}
-
+// watch returns once the watch is registered: nothing that happens later is
+// missed.
 func (n *node) watch(mask uint64) (fd int, err error) {
+	opts := ipn.NotifyWatchOpt(mask)
+	if err := ipn.ValidateNotifyWatchOpt(opts); err != nil {
+		return -1, err
+	}
+	if opts&ipn.NotifyInProcessNoDisconnect != 0 {
+		return -1, errors.New("a watch that is never ended can't be had")
+	}
 	if _, err := n.begin(); err != nil {
 		return -1, err
 	}
-	ctx, cancel := context.WithCancel(n.ctx)
-	fail := func(err error) (int, error) {
-		cancel()
+	ours, theirs, err := socketPair(unix.SOCK_STREAM)
+	if err != nil {
 		n.calls.Done()
 		return -1, err
 	}
-	body, err := n.openWatch(ctx, mask)
-	if err != nil {
-		return fail(err)
-	}
-	ours, theirs, err := socketPair(unix.SOCK_STREAM)
-	if err != nil {
-		body.Close()
-		return fail(err)
-	}
+	ctx, cancel := context.WithCancel(n.ctx)
 	n.spawn(cancel, ours.awaitHangupQuietly)
+	lines := n.writeLines(ours)
+	registered := make(chan struct{})
 	n.spawn(func() {
+		lines.close()
 		cancel()
-		body.Close()
 		n.calls.Done()
-	}, func() error { return n.pump(body, ours) })
+	}, func() error {
+		added := sync.OnceFunc(func() { close(registered) })
+		defer added()
+		n.api.LocalBackend().WatchNotificationsAs(ctx, n.api.Actor, opts, added, func(notify *ipn.Notify) bool {
+			line, err := json.Marshal(notify)
+			if err != nil {
+				ours.Close()
+				return false
+			}
+			if !lines.offer(append(line, '\n')) {
+				ours.Close() // it has fallen behind
+				return false
+			}
+			return true
+		})
+		return nil
+	})
+	<-registered
 	return theirs, nil
 }
 
-// pump copies lines from body to out until either ends or out falls behind.
-func (n *node) pump(body io.Reader, out io.WriteCloser) error {
+// writeLines returns a queue whose lines are written to out. Closing the queue
+// closes out after the last of them.
+func (n *node) writeLines(out *end) *lineQueue {
 	queue := newLineQueue()
-	defer queue.close()
 	n.spawn(func() { out.Close() }, func() error {
 		for line := range queue.all() {
 			if _, err := out.Write(line); err != nil {
@@ -79,17 +81,7 @@ func (n *node) pump(body io.Reader, out io.WriteCloser) error {
 		}
 		return nil
 	})
-	reader := bufio.NewReaderSize(body, 16<<10)
-	for {
-		line, err := reader.ReadBytes('\n')
-		if err != nil {
-			return nil // a partial line is no message
-		}
-		if !queue.offer(line) {
-			out.Close()
-			return nil
-		}
-	}
+	return queue
 }
 
 // lineQueue is a bounded queue of one writer and one reader.

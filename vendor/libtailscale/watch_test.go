@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watcher that reads nothing gets an end, and the bus is never held up: the
-// source below could otherwise not be written to the end.
+// A watcher that reads nothing is told from one that is a little late, and gets
+// an end; offering it lines never waits.
 func TestR12SlowWatcherIsClosed(t *testing.T) {
 	for name, line := range map[string]string{
 		"many small": strings.Repeat("x", 100) + "\n",
@@ -23,29 +23,26 @@ func TestR12SlowWatcherIsClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		owner := owned(t, theirs)
-		source, bus := io.Pipe()
-		ended := make(chan struct{})
-		go func() {
-			n.pump(source, ours)
-			source.Close()
-			close(ended)
-		}()
-		within(t, 5*time.Second, name+": giving the watcher up", func() {
-			for {
-				if _, err := io.WriteString(bus, line); err != nil {
-					break
-				}
+		lines := n.writeLines(ours)
+		offered := 0
+		within(t, 5*time.Second, name+": filling the queue", func() {
+			for lines.offer([]byte(line)) {
+				offered++
 			}
-			<-ended
 		})
+		if offered < 2 || offered*len(line) > maxWatchBytes+maxWatchMessages*len(line) {
+			t.Errorf("%s: %d lines were taken", name, offered)
+		}
+		ours.Close() // as watch does
 		within(t, 5*time.Second, name+": the end", func() { io.Copy(io.Discard, owner) })
+		lines.close()
 		owner.Close()
 		n.close(closeLimit)
 	}
 }
 
-// A watcher that reads gets every line, whole, also one that is larger than all
-// that may wait.
+// A watcher that reads gets every line, whole, also when a line is larger than
+// all that may wait.
 func TestR12LinesArriveWhole(t *testing.T) {
 	n := newNode()
 	defer n.close(closeLimit)
@@ -55,10 +52,17 @@ func TestR12LinesArriveWhole(t *testing.T) {
 	}
 	owner := owned(t, theirs)
 	defer owner.Close()
-	text := []byte(strings.Repeat("y", maxWatchBytes+1) + "\n{}\n{\"State\":6}\n")
-	go n.pump(io.MultiReader(bytes.NewReader(text), strings.NewReader("half a li")), ours)
+	lines := n.writeLines(ours)
+	var want bytes.Buffer
+	for _, line := range []string{strings.Repeat("y", maxWatchBytes+1) + "\n", "{}\n", "{\"State\":6}\n"} {
+		want.WriteString(line)
+		if !lines.offer([]byte(line)) {
+			t.Fatalf("a line of %d bytes was refused", len(line))
+		}
+	}
+	lines.close()
 	got, err := io.ReadAll(owner)
-	if err != nil || !bytes.Equal(got, text) {
-		t.Fatalf("%d of %d bytes, %v", len(got), len(text), err)
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Fatalf("%d of %d bytes, %v", len(got), want.Len(), err)
 	}
 }

@@ -81,9 +81,7 @@ fn watch_sources() {
 fn required<'a>(module: &'a str, key: &str) -> &'a str {
     module
         .lines()
-        .filter_map(|line| line.trim().strip_prefix(key))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .next()
+        .find_map(|line| line.trim().strip_prefix(key)?.split_whitespace().next())
         .unwrap_or_else(|| panic!("{SOURCE}/go.mod does not say `{key}…`"))
 }
 

@@ -23,7 +23,7 @@ const ADDRESS_ROOM: usize = 64;
 /// Accepts connections from the tailnet. Dropping it ends the tailnet listener.
 #[derive(Debug)]
 pub struct Listener {
-    /// A SOCK_SEQPACKET socket. tokio has no type for that; all that is used of this one is that it waits until
+    /// A `SOCK_SEQPACKET` socket. tokio has no type for that; all that is used of this one is that it waits until
     /// the descriptor can be read, and closes it.
     messages: UnixDatagram,
     /// The library closes what it gave out when its node goes.

@@ -25,11 +25,14 @@ mod logs;
 #[cfg(feature = "tailnet")]
 mod node;
 #[cfg(feature = "tailnet")]
+mod settings;
+#[cfg(feature = "tailnet")]
 mod sys;
 
 #[cfg(feature = "tailnet")]
 pub use {
     bus::NodeState,
     listener::Listener,
-    node::{Node, NodeConfig, NodeError},
+    node::{Node, NodeError},
+    settings::NodeConfig,
 };

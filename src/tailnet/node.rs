@@ -7,17 +7,17 @@
 
 use super::{
     bus::{Bus, MASK, NodeState},
-    ffi::{Handle, Refusal, Setting},
+    ffi::{Handle, Refusal},
     listener::Listener,
     localapi::{self, Certificate, LocalApiError, Ping, Status, WhoIs},
     logs,
+    settings::NodeConfig,
 };
-use crate::{secret::Secret, shutdown::Tasks};
+use crate::shutdown::Tasks;
 use std::{
     ffi::CStr,
     io,
     net::IpAddr,
-    path::PathBuf,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -29,27 +29,6 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout},
 };
-
-/// How a node joins its tailnet.
-#[derive(Clone, Debug, Default)]
-pub struct NodeConfig {
-    /// The name that it asks for.
-    pub hostname: String,
-    /// Where its keys are kept.
-    pub state_dir: PathBuf,
-    /// The control server; Tailscale's own when absent.
-    pub control_url: Option<String>,
-    /// Registers a node that has no keys yet.
-    pub auth_key: Option<Secret>,
-    /// An OAuth client secret, to make an auth key of; needs tags.
-    pub client_secret: Option<Secret>,
-    /// Tags to ask for.
-    pub tags: Vec<String>,
-    /// Whether it leaves the tailnet when it is closed.
-    pub ephemeral: bool,
-    /// UDP port for peers; the remembered one, or any, when absent.
-    pub udp_port: Option<u16>,
-}
 
 /// Why the node can't do something.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +97,7 @@ impl Node {
         }));
         let started = node.command("starting the node", START_LIMIT, move |handle| {
             handle.set_log(log)?;
-            configure(handle, &config)?;
+            config.apply(handle)?;
             handle.start()
         });
         started.await?;
@@ -275,12 +254,14 @@ impl Node {
         limit: Duration,
         call: impl FnOnce(&Handle) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, NodeError> {
-        let inner = self.0.clone();
+        // The handle, not the node: a step that hangs is ended by the node's last owner letting it go.
+        let handle = self.0.handle.clone();
+        let threads = self.0.commands.clone();
         let call = async {
-            let permit = inner.commands.clone().acquire_owned().await;
+            let permit = threads.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                call(&inner.handle)
+                call(&handle)
             })
             .await
         };
@@ -316,10 +297,11 @@ impl Node {
             let _permit = permit;
             handle.local_api(method, &path, limit)
         });
-        match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Refusal(reason))) => Err(LocalApiError::NoAnswer(reason)),
-            Err(_) => Err(LocalApiError::NoAnswer("the process is ending".to_owned())),
+        match timeout(limit, asked).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(Refusal(reason)))) => Err(LocalApiError::NoAnswer(reason)),
+            Ok(Err(_)) => Err(LocalApiError::NoAnswer("the process is ending".to_owned())),
+            Err(_) => Err(LocalApiError::NoAnswer("it takes too long".to_owned())),
         }
     }
 }
@@ -346,27 +328,6 @@ impl Drop for Inner {
             tracing::warn!(%error, "the node stays open: there is no thread to close it");
         }
     }
-}
-
-fn configure(handle: &Handle, config: &NodeConfig) -> Result<(), Refusal> {
-    let dir = config
-        .state_dir
-        .to_str()
-        .ok_or_else(|| Refusal("the state directory's name is not UTF-8".to_owned()))?;
-    handle.set(Setting::Dir, dir)?;
-    handle.set(Setting::Hostname, &config.hostname)?;
-    handle.set(Setting::Tags, &config.tags.join(","))?;
-    if let Some(url) = &config.control_url {
-        handle.set(Setting::ControlUrl, url)?;
-    }
-    if let Some(key) = &config.auth_key {
-        handle.set(Setting::AuthKey, key.expose())?;
-    }
-    if let Some(secret) = &config.client_secret {
-        handle.set(Setting::ClientSecret, secret.expose())?;
-    }
-    handle.set_ephemeral(config.ephemeral)?;
-    handle.set_udp_port(config.udp_port.unwrap_or(0))
 }
 
 /// Watches the bus for as long as the node lives.

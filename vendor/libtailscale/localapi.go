@@ -79,7 +79,8 @@ func localAPIHandler(srv *tsnet.Server) (*localapi.Handler, error) {
 }
 
 // localAPI makes one call. path is relative to the LocalAPI's root, with its
-// query: "whois?addr=100.64.0.1".
+// query: "whois?addr=100.64.0.1". The timeout is a context's: endpoints that
+// wait for something look at it.
 func (n *node) localAPI(method, path, body string, timeout time.Duration) (status int, answer []byte, err error) {
 	if timeout <= 0 {
 		return -1, nil, errors.New("a LocalAPI call needs a positive timeout")
@@ -95,23 +96,13 @@ func (n *node) localAPI(method, path, body string, timeout time.Duration) (statu
 		return -1, nil, err
 	}
 
-	// On its own goroutine, because not every endpoint looks at the context.
-	done := make(chan error, 1)
+	// On this goroutine: it is bound to the C thread that called, and waiting for
+	// another one would cost two switches of threads at every question.
 	rec := &recorder{header: http.Header{}}
-	go func() {
-		done <- protect(func() error {
-			n.api.ServeHTTP(rec, req)
-			return nil
-		})
-	}()
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		return -1, nil, fmt.Errorf("%s %s: %w", method, req.URL.Path, ctx.Err())
-	}
+	n.api.ServeHTTP(rec, req)
 	switch {
-	case err != nil:
-		return -1, nil, err
+	case ctx.Err() != nil:
+		return -1, nil, fmt.Errorf("%s %s: %w", method, req.URL.Path, ctx.Err())
 	case rec.overflow:
 		return -1, nil, fmt.Errorf("the answer to %s is larger than %d bytes", req.URL.Path, maxAnswer)
 	case rec.status == 0:

@@ -159,7 +159,7 @@ func (a *API) faultNode(r *http.Request) (fields, error) {
 		}
 		if in.Cut != nil {
 			if n.cut && !*in.Cut {
-				n.uncuts++
+				n.breaks++
 			}
 			n.cut = *in.Cut
 		}

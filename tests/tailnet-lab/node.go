@@ -44,7 +44,7 @@ type Node struct {
 	polls     int // open map polls
 	session   int // counts them: a process that starts again is another path
 	cut       bool
-	uncuts    int // counts the ends of cuts: each needs a new path
+	breaks    int // counts the ends of cuts and expiries: each needs a new path
 	mapDelay  time.Duration
 }
 
@@ -128,6 +128,7 @@ func (n *Node) renewKey(k key.NodePublic) {
 
 // expireAt sets the end of the node's key and wakes everybody when it comes.
 func (t *Tailnet) expireAt(n *Node, at time.Time) {
+	n.breaks++
 	n.tc.KeyExpiry = at.UTC()
 	if d := time.Until(at); d > 0 && d < 24*time.Hour {
 		time.AfterFunc(d+time.Millisecond, func() { t.Update(func() error { return nil }) })

@@ -24,9 +24,10 @@ import (
 )
 
 const (
-	dialTimeout = 10 * time.Second
-	pingTimeout = 150 * time.Millisecond // of one try
-	directLimit = time.Second            // after that a relayed path will do
+	dialTimeout    = 10 * time.Second
+	pingTimeout    = 150 * time.Millisecond // of one try
+	directLimit    = time.Second            // after that a relayed path will do
+	handshakeLimit = 6 * time.Second        // WireGuard repeats a lost one after 5 s
 )
 
 var errNoPath = errors.New("no path within the time")
@@ -67,9 +68,10 @@ func splitTarget(addr string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// awaitPath returns the route to a peer once disco pings get through to it,
-// directly if that comes about soon. A WireGuard handshake that is lost
-// because one end does not know the other yet is only repeated after 5 s.
+// awaitPath returns the route to a peer once pings get through to it, directly
+// if that comes about soon. Without that wait the first WireGuard handshake
+// may be lost, because one end does not know the other yet, and it is only
+// repeated after 5 s.
 func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 	start := time.Now()
 	for {
@@ -90,10 +92,7 @@ func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 			}
 			continue
 		}
-		pctx, cancel := context.WithTimeout(ctx, pingTimeout)
-		p, err := c.local.Ping(pctx, r.Target, tailcfg.PingDisco)
-		cancel()
-		if err == nil && p.Err == "" && (p.Endpoint != "" || time.Since(start) > directLimit) {
+		if c.pinged(ctx, r, start) {
 			c.mu.Lock()
 			c.paths[r.Path] = true
 			c.mu.Unlock()
@@ -105,6 +104,21 @@ func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 		case <-time.After(3 * time.Millisecond):
 		}
 	}
+}
+
+// pinged tries a disco ping until it comes back directly, then one through
+// WireGuard: with that the handshake is done.
+func (c *Client) pinged(ctx context.Context, r Route, start time.Time) bool {
+	try, cancel := context.WithTimeout(ctx, pingTimeout)
+	p, err := c.local.Ping(try, r.Target, tailcfg.PingDisco)
+	cancel()
+	if err != nil || p.Err != "" || p.Endpoint == "" && time.Since(start) < directLimit {
+		return false
+	}
+	try, cancel = context.WithTimeout(ctx, handshakeLimit)
+	defer cancel()
+	p, err = c.local.Ping(try, r.Target, tailcfg.PingTSMP)
+	return err == nil && p.Err == ""
 }
 
 func (c *Client) knows(path string) bool {

@@ -187,7 +187,7 @@ func (t *Tailnet) Route(from, host string) (r Route, err error) {
 			}
 			return Route{
 				Source: self.tc.Addresses[i].Addr(), Target: a.Addr(), Peer: n.host,
-				Path: fmt.Sprint(self.tc.Key, self.uncuts, n.tc.Key, n.tc.DiscoKey, n.session, n.uncuts),
+				Path: fmt.Sprint(self.tc.Key, self.breaks, n.tc.Key, n.tc.DiscoKey, n.session, n.breaks),
 				Up:   n.ready(),
 			}, nil
 		}

@@ -34,11 +34,12 @@ func sentOf(v *view) *sent {
 	return s
 }
 
-// restarted forgets the peers that have a new disco key and returns them: the
-// process behind them started again.
-func (s *sent) restarted(v *view) (ids []tailcfg.NodeID) {
+// forget drops peers as if they had never been sent, and returns them: those
+// asked for and, if restarted counts, those with a new disco key.
+func (s *sent) forget(v *view, asked map[tailcfg.NodeID]bool, restarted bool) (ids []tailcfg.NodeID) {
 	for _, p := range v.peers {
-		if o := s.peers[p.ID]; o != nil && !o.DiscoKey.IsZero() && o.DiscoKey != p.DiscoKey {
+		o := s.peers[p.ID]
+		if o != nil && (asked[p.ID] || restarted && !o.DiscoKey.IsZero() && o.DiscoKey != p.DiscoKey) {
 			ids = append(ids, p.ID)
 			delete(s.peers, p.ID)
 		}

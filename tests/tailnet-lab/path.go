@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	dialTimeout    = 10 * time.Second
-	pingTimeout    = 150 * time.Millisecond // of one try
-	directLimit    = time.Second            // after that a relayed path will do
-	handshakeLimit = 6 * time.Second        // WireGuard repeats a lost one after 5 s
+	dialTimeout  = 10 * time.Second
+	discoTry     = 150 * time.Millisecond
+	handshakeTry = 400 * time.Millisecond
+	directLimit  = time.Second // after that a relayed path will do
 )
 
 var errNoPath = errors.New("no path within the time")
@@ -107,18 +107,28 @@ func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 }
 
 // pinged tries a disco ping until it comes back directly, then one through
-// WireGuard: with that the handshake is done.
+// WireGuard: with that the handshake is done. If that one gets lost, the
+// client forgets the peer and learns of it anew, which begins a new handshake
+// at once.
 func (c *Client) pinged(ctx context.Context, r Route, start time.Time) bool {
-	try, cancel := context.WithTimeout(ctx, pingTimeout)
-	p, err := c.local.Ping(try, r.Target, tailcfg.PingDisco)
-	cancel()
-	if err != nil || p.Err != "" || p.Endpoint == "" && time.Since(start) < directLimit {
+	if p := c.tryPing(ctx, r, tailcfg.PingDisco, discoTry); p == nil || p.Endpoint == "" && time.Since(start) < directLimit {
 		return false
 	}
-	try, cancel = context.WithTimeout(ctx, handshakeLimit)
+	if c.tryPing(ctx, r, tailcfg.PingTSMP, handshakeTry) != nil {
+		return true
+	}
+	c.tailnet.Relearn(c.Name, r.Peer)
+	return false
+}
+
+func (c *Client) tryPing(ctx context.Context, r Route, kind tailcfg.PingType, limit time.Duration) *ipnstate.PingResult {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	p, err = c.local.Ping(try, r.Target, tailcfg.PingTSMP)
-	return err == nil && p.Err == ""
+	p, err := c.local.Ping(ctx, r.Target, kind)
+	if err != nil || p.Err != "" {
+		return nil
+	}
+	return p
 }
 
 func (c *Client) knows(path string) bool {

@@ -20,7 +20,8 @@ type poll struct {
 	node   *Node
 	wake   chan struct{}
 	cancel context.CancelFunc
-	gen    int // of the last view written
+	gen    int                     // of the last view written
+	forget map[tailcfg.NodeID]bool // peers to be told of anew
 }
 
 func (p *poll) poke() {
@@ -106,7 +107,11 @@ func (t *Tailnet) run(ctx context.Context, p *poll, w sender) error {
 		var v *view
 		var delta, keepPaths bool
 		var delay time.Duration
-		t.Read(func() { v, delta, keepPaths, delay = t.viewOf(p.node), t.delta, t.keepPaths, t.delayOf(p.node) })
+		var forget map[tailcfg.NodeID]bool
+		t.Read(func() {
+			v, delta, keepPaths, delay = t.viewOf(p.node), t.delta, t.keepPaths, t.delayOf(p.node)
+			forget, p.forget = p.forget, nil
+		})
 		now := sentOf(v)
 		var msgs []*tailcfg.MapResponse
 		if last == nil {
@@ -114,10 +119,8 @@ func (t *Tailnet) run(ctx context.Context, p *poll, w sender) error {
 		} else {
 			// A process that started again: its peers would trust its old UDP
 			// port for another 6 s, so make them forget it first.
-			if delta && !keepPaths {
-				if ids := last.restarted(v); ids != nil {
-					msgs = append(msgs, &tailcfg.MapResponse{PeersRemoved: ids})
-				}
+			if ids := last.forget(v, forget, delta && !keepPaths); ids != nil {
+				msgs = append(msgs, &tailcfg.MapResponse{PeersRemoved: ids})
 			}
 			if d := last.diff(v, now); d != nil && delta {
 				msgs = append(msgs, d)
@@ -152,6 +155,19 @@ func (t *Tailnet) run(ctx context.Context, p *poll, w sender) error {
 			}
 		}
 	}
+}
+
+// Relearn makes a node forget a peer and learn of it again.
+func (t *Tailnet) Relearn(name, peer string) {
+	t.Update(func() error {
+		n := t.node(peer)
+		for p := range t.polls {
+			if n != nil && p.node.host == name {
+				p.forget = map[tailcfg.NodeID]bool{n.tc.ID: true}
+			}
+		}
+		return nil
+	})
 }
 
 // updateFromNode stores what a node tells about itself.

@@ -84,7 +84,7 @@ func (a *API) nodeCalls() {
 			return nil, err
 		}
 		for port, target := range in {
-			if err := c.Serve(port, target); err != nil {
+			if err := a.lab.AddServe(c, port, target); err != nil {
 				return nil, err
 			}
 		}

@@ -31,6 +31,7 @@ const (
 	maxBodyShown   = 2000
 	maxSamples     = 10
 	maxAnswer      = 8 << 20
+	answerBuffer   = 1 << 10
 	moreDistinct   = "(other)"
 	resetConnected = "connected" // before the request
 	resetSent      = "sent"      // after the request, before the answer
@@ -225,7 +226,7 @@ func (c *Client) once(ctx context.Context, b *Burst, route Route, port uint16, i
 	if a.err = writeRequest(conn, &b.Request, fill, b.Close != "client"); a.err != nil || stage == resetSent {
 		return a
 	}
-	rsp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	rsp, err := http.ReadResponse(bufio.NewReaderSize(conn, answerBuffer), nil)
 	if err != nil {
 		a.err = fmt.Errorf("response head: %w", err)
 		return a

@@ -134,12 +134,13 @@ func (c *Client) onClose(f func() error) {
 	c.closers = append(c.closers, f)
 }
 
-// Close ends the node first, then what hangs on it.
+// Close ends the streams, the node, and then what hangs on it.
 func (c *Client) Close() {
 	c.mu.Lock()
 	closers := c.closers
 	c.closers = nil
 	c.mu.Unlock()
+	c.EndStreams(true) // with more than 512 connections open tsnet's Close hangs
 	for _, f := range closers {
 		f()
 	}

@@ -43,6 +43,7 @@ type Lab struct {
 	dir     string
 	verbose bool
 	servers []*http.Server
+	stop    context.CancelFunc // of what runs in the background
 
 	mu       sync.Mutex
 	clients  map[string]*Client
@@ -94,6 +95,9 @@ func NewLab(opts Options) (*Lab, error) {
 	l.apiURL = "http://" + api.Addr().String()
 	l.serve(l.control, NewControl(l.tailnet))
 	l.serve(api, NewAPI(l))
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	go l.prepare(ctx)
 	return l, nil
 }
 
@@ -165,29 +169,69 @@ func (l *Lab) startClients(ctx context.Context, specs []NodeSpec) ([]string, err
 	names := make([]string, len(specs))
 	errs := make([]error, len(specs))
 	atOnce(len(specs), func(i int) { names[i], errs[i] = l.startClient(ctx, specs[i]) })
+	l.mu.Lock()
+	paceCollector(len(l.clients)) // not before: a small heap would be collected all the time
+	l.mu.Unlock()
 	return names, errors.Join(errs...)
 }
 
 // awaitPaths waits until the clients reach the processes from outside that
-// are online, for a while: one of those may not want to be reached.
+// are online.
 func (l *Lab) awaitPaths(ctx context.Context, clients []string) {
-	ctx, cancel := context.WithTimeout(ctx, pathLimit)
-	defer cancel()
 	var outside []string
 	l.tailnet.Read(func() {
 		for _, n := range l.tailnet.nodes {
-			if n.polls > 0 && n.tc.MachineAuthorized && !n.expired() && l.Client(n.host) == nil {
+			if !n.client && n.ready() {
 				outside = append(outside, n.host)
 			}
 		}
 	})
 	atOnce(len(clients), func(i int) {
-		if c := l.Client(clients[i]); c != nil {
-			for _, name := range outside {
-				c.awaitPath(ctx, name)
-			}
+		for _, name := range outside {
+			l.awaitPath(ctx, clients[i], name)
 		}
 	})
+}
+
+// prepare keeps the paths between clients that serve and processes from
+// outside known, as these will dial and may not know to wait.
+func (l *Lab) prepare(ctx context.Context) {
+	type pair struct{ client, outside string }
+	done := map[pair]string{} // the path it was done for
+	for {
+		var next []pair
+		err := l.tailnet.Await(ctx, func() bool {
+			for _, c := range l.tailnet.nodes {
+				for _, n := range l.tailnet.nodes {
+					if !c.serves || n.client || !n.ready() {
+						continue
+					}
+					p, path := pair{c.host, n.host}, route(c, n).Path
+					if done[p] != path {
+						done[p] = path
+						next = append(next, p)
+					}
+				}
+			}
+			return len(next) > 0
+		})
+		if err != nil {
+			return
+		}
+		for _, p := range next {
+			go l.awaitPath(ctx, p.client, p.outside)
+		}
+	}
+}
+
+// awaitPath waits a while until a client reaches a process from outside,
+// which may not want to be reached.
+func (l *Lab) awaitPath(ctx context.Context, client, outside string) {
+	if c := l.Client(client); c != nil {
+		ctx, cancel := context.WithTimeout(ctx, pathLimit)
+		defer cancel()
+		c.awaitPath(ctx, outside)
+	}
 }
 
 // atOnce calls f for 0..n-1, a few at a time.
@@ -220,7 +264,7 @@ func (l *Lab) startClient(ctx context.Context, spec NodeSpec) (string, error) {
 	l.clients[c.Name] = c
 	l.mu.Unlock()
 	for port, target := range spec.Serve {
-		if err := c.Serve(port, target); err != nil {
+		if err := l.AddServe(c, port, target); err != nil {
 			return c.Name, err
 		}
 	}
@@ -230,6 +274,19 @@ func (l *Lab) startClient(ctx context.Context, spec NodeSpec) (string, error) {
 		}
 	}
 	return c.Name, nil
+}
+
+// AddServe makes a tailnet port of a client lead to a loopback address.
+func (l *Lab) AddServe(c *Client, port uint16, target string) error {
+	if err := c.Serve(port, target); err != nil {
+		return err
+	}
+	return l.tailnet.Update(func() error {
+		if n := l.tailnet.node(c.Name); n != nil {
+			n.serves = true
+		}
+		return nil
+	})
 }
 
 // AddForward opens a loopback port that leads to a tailnet address.
@@ -266,6 +323,9 @@ func (l *Lab) DropClient(name string) {
 // process: closing them one by one would only send logouts to a control
 // server that ends too.
 func (l *Lab) Close() {
+	if l.stop != nil {
+		l.stop()
+	}
 	for _, s := range l.servers {
 		s.Close()
 	}

@@ -168,15 +168,18 @@ type gateway struct {
 func (f *fixture) startGateway(authKey string) *gateway {
 	f.Helper()
 	discard := func(string, ...any) {}
+	dir, err := os.MkdirTemp(f.lab.dir, "gateway-")
+	if err != nil {
+		f.Fatal(err)
+	}
 	g := &gateway{ts: &tsnet.Server{
-		Dir: f.TempDir(), Hostname: "ai", ControlURL: f.lab.tailnet.BaseURL, AuthKey: authKey,
+		Dir: dir, Hostname: "ai", ControlURL: f.lab.tailnet.BaseURL, AuthKey: authKey,
 		Logf: discard, UserLogf: discard,
 	}}
 	if err := g.ts.Start(); err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { g.ts.Close() })
-	var err error
+	f.Cleanup(func() { go g.ts.Close() }) // it may wait 5 s for its LocalAPI
 	if g.local, err = g.ts.LocalClient(); err != nil {
 		f.Fatal(err)
 	}

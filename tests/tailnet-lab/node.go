@@ -40,6 +40,8 @@ type Node struct {
 	Identity
 	tc        tailcfg.Node // wire form
 	host      string       // name without domain, unique
+	client    bool         // one of the lab's own; else a process from outside
+	serves    bool         // has tailnet ports that lead to loopback
 	ephemeral bool
 	polls     int // open map polls
 	session   int // counts them: a process that starts again is another path

@@ -152,6 +152,7 @@ func (t *Tailnet) join(req *tailcfg.RegisterRequest, hostname string, k AuthKey,
 	if err != nil {
 		return nil, err
 	}
+	n.client = k.lab
 	n.tc.MachineAuthorized = !t.approval || k.Preauthorized || k.lab
 	return n, nil
 }

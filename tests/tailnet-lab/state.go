@@ -87,7 +87,7 @@ func stateOf(n *Node, c *Client) NodeState {
 		ID: int64(n.tc.ID), StableID: string(n.tc.StableID), Name: n.host, FQDN: n.tc.Name,
 		User: n.User, Tags: n.Tags, Caps: n.Caps, IPs: []string{}, Endpoints: []string{},
 		Online: n.polls > 0, Expired: n.expired(), KeyExpiry: n.tc.KeyExpiry,
-		Approved: n.tc.MachineAuthorized, Ephemeral: n.ephemeral, External: c == nil, Shared: n.Shared,
+		Approved: n.tc.MachineAuthorized, Ephemeral: n.ephemeral, External: !n.client, Shared: n.Shared,
 		Session: n.session, Faults: NodeFaults{n.cut, n.mapDelay.Milliseconds()},
 	}
 	for _, a := range n.tc.Addresses {

@@ -185,12 +185,19 @@ func (t *Tailnet) Route(from, host string) (r Route, err error) {
 			if (i != 0 || name != n.host && name+"." != n.tc.Name) && a.Addr().String() != host {
 				continue
 			}
-			return Route{
-				Source: self.tc.Addresses[i].Addr(), Target: a.Addr(), Peer: n.host,
-				Path: fmt.Sprint(self.tc.Key, self.breaks, n.tc.Key, n.tc.DiscoKey, n.session, n.breaks),
-				Up:   n.ready(),
-			}, nil
+			r = route(self, n)
+			r.Source, r.Target = self.tc.Addresses[i].Addr(), a.Addr()
+			return r, nil
 		}
 	}
 	return r, fmt.Errorf("no node %q in the tailnet", host)
+}
+
+// route is how self reaches n by IPv4.
+func route(self, n *Node) Route {
+	return Route{
+		Source: self.tc.Addresses[0].Addr(), Target: n.tc.Addresses[0].Addr(), Peer: n.host,
+		Path: fmt.Sprint(self.tc.Key, self.breaks, n.tc.Key, n.tc.DiscoKey, n.session, n.breaks),
+		Up:   n.ready(),
+	}
 }

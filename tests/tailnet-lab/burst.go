@@ -24,7 +24,8 @@ import (
 
 const (
 	slowLimit      = 500 * time.Millisecond
-	burstTimeout   = 10 * time.Second
+	burstTimeout   = 10 * time.Second // of one connection
+	pathTimeout    = 30 * time.Second // before the first, with everybody at once
 	maxBursts      = 1000000
 	maxParallel    = 4096
 	maxDistinct    = 1000 // bodies, errors
@@ -160,7 +161,7 @@ func RunBurst(ctx context.Context, clients []*Client, b *Burst) *BurstReport {
 func (c *Client) burst(ctx context.Context, b *Burst) *BurstReport {
 	report := newReport()
 	host, port, _ := splitTarget(b.Target)
-	pctx, cancel := context.WithTimeout(ctx, b.timeout())
+	pctx, cancel := context.WithTimeout(ctx, max(b.timeout(), pathTimeout))
 	route, err := c.awaitPath(pctx, host)
 	cancel()
 	if err != nil {

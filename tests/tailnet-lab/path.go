@@ -25,9 +25,9 @@ import (
 
 const (
 	dialTimeout  = 10 * time.Second
-	discoTry     = 150 * time.Millisecond
-	handshakeTry = 400 * time.Millisecond
-	directLimit  = time.Second // after that a relayed path will do
+	discoTry     = 300 * time.Millisecond
+	handshakeTry = 600 * time.Millisecond // the first
+	directLimit  = time.Second            // after that a relayed path will do
 )
 
 var errNoPath = errors.New("no path within the time")
@@ -73,7 +73,7 @@ func splitTarget(addr string) (host string, port uint16, err error) {
 // may be lost, because one end does not know the other yet, and it is only
 // repeated after 5 s.
 func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
-	start := time.Now()
+	start, try := time.Now(), handshakeTry
 	for {
 		r, err := c.tailnet.Route(c.Name, host)
 		if err != nil {
@@ -92,7 +92,7 @@ func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 			}
 			continue
 		}
-		if c.pinged(ctx, r, start) {
+		if c.pinged(ctx, r, start, &try) {
 			c.mu.Lock()
 			c.paths[r.Path] = true
 			c.mu.Unlock()
@@ -109,15 +109,18 @@ func (c *Client) awaitPath(ctx context.Context, host string) (Route, error) {
 // pinged tries a disco ping until it comes back directly, then one through
 // WireGuard: with that the handshake is done. If that one gets lost, the
 // client forgets the peer and learns of it anew, which begins a new handshake
-// at once.
-func (c *Client) pinged(ctx context.Context, r Route, start time.Time) bool {
+// at once; each try is given twice the time, as the machine may just be slow.
+func (c *Client) pinged(ctx context.Context, r Route, start time.Time, try *time.Duration) bool {
 	if p := c.tryPing(ctx, r, tailcfg.PingDisco, discoTry); p == nil || p.Endpoint == "" && time.Since(start) < directLimit {
 		return false
 	}
-	if c.tryPing(ctx, r, tailcfg.PingTSMP, handshakeTry) != nil {
+	if c.tryPing(ctx, r, tailcfg.PingTSMP, *try) != nil {
 		return true
 	}
-	c.tailnet.Relearn(c.Name, r.Peer)
+	*try *= 2
+	if ctx.Err() == nil {
+		c.tailnet.Relearn(c.Name, r.Peer)
+	}
 	return false
 }
 

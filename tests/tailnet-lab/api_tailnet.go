@@ -71,14 +71,23 @@ func (a *API) tailnetCalls() {
 // shut is the fault that takes a server away or gives it back.
 func (a *API) shut(d *Door) func(r *http.Request) (fields, error) {
 	return func(r *http.Request) (fields, error) {
-		var in struct{ Down *bool }
+		var in struct {
+			Down   *bool `json:"down"`
+			Refuse bool  `json:"refuse"`
+		}
 		if err := decodeStrict(r, &in); err != nil {
 			return nil, err
 		}
-		if in.Down == nil {
-			return nil, errors.New(`the body must be {"down": true} or {"down": false}`)
+		switch {
+		case in.Down == nil:
+			return nil, errors.New(`the body must say "down": true or false`)
+		case !*in.Down:
+			d.Set(DoorOpen)
+		case in.Refuse:
+			d.Set(DoorRefuse)
+		default:
+			d.Set(DoorSilent)
 		}
-		d.Shut(*in.Down)
 		return nil, nil
 	}
 }

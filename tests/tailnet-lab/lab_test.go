@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -167,11 +166,17 @@ type gateway struct {
 // startGateway joins as hostname "ai", without waiting for anything.
 func (f *fixture) startGateway(authKey string) *gateway {
 	f.Helper()
-	discard := func(string, ...any) {}
 	dir, err := os.MkdirTemp(f.lab.dir, "gateway-")
 	if err != nil {
 		f.Fatal(err)
 	}
+	return f.startGatewayIn(dir, authKey)
+}
+
+// startGatewayIn does so with the state that a directory keeps.
+func (f *fixture) startGatewayIn(dir, authKey string) *gateway {
+	f.Helper()
+	discard := func(string, ...any) {}
 	g := &gateway{ts: &tsnet.Server{
 		Dir: dir, Hostname: "ai", ControlURL: f.lab.tailnet.BaseURL, AuthKey: authKey,
 		Logf: discard, UserLogf: discard,
@@ -180,6 +185,7 @@ func (f *fixture) startGateway(authKey string) *gateway {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { go g.ts.Close() }) // it may wait 5 s for its LocalAPI
+	var err error
 	if g.local, err = g.ts.LocalClient(); err != nil {
 		f.Fatal(err)
 	}
@@ -269,13 +275,4 @@ func (f *fixture) eventually(limit time.Duration, what string, ok func() bool) t
 		time.Sleep(2 * time.Millisecond)
 	}
 	return time.Since(start)
-}
-
-func canDial(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }

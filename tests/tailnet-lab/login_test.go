@@ -2,6 +2,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -46,6 +47,32 @@ func TestAuthKeyOnce(t *testing.T) {
 			t.Error("the key still admits")
 		}
 	})
+}
+
+// A gateway that starts again with its state is the same node, needs no key,
+// and its peers reach it soon although its UDP port is another.
+func TestRestart(t *testing.T) {
+	f := startLab(t)
+	f.post("/authkeys", map[string]any{"tskey-auth-once": map[string]any{"once": true}})
+	dir := t.TempDir()
+	g := f.startGatewayIn(dir, "tskey-auth-once")
+	g.awaitState(f, ipn.Running)
+	f.await("ai", "ready")
+	f.askAs("alice")
+	before := f.node("ai")
+	g.ts.Close()
+	f.await("ai", "offline")
+	g = f.startGatewayIn(dir, "tskey-auth-once")
+	f.call(http.StatusOK, "GET", fmt.Sprintf("/await?node=ai&is=ready&session=%d", before.Session+1), nil)
+	start := time.Now()
+	f.askAs("alice")
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("alice reached it after %v", took)
+	}
+	if after := f.node("ai"); after.StableID != before.StableID || after.Endpoints[0] == before.Endpoints[0] {
+		t.Errorf("after the restart %+v, before %+v", after, before)
+	}
+	g.ts.Close() // before its directory goes
 }
 
 func TestApproval(t *testing.T) {

@@ -64,7 +64,7 @@ func StartRelay() (*Relay, error) {
 // Close stops both servers.
 func (r *Relay) Close() {
 	r.stun.Close()
-	r.Door.Shut(true)
+	r.Door.Set(DoorRefuse)
 	r.derp.Close()
 	r.http.Close()
 }

@@ -77,7 +77,7 @@ func (l *Lab) State() map[string]any {
 		"nodes": nodes, "proxies": proxies, "forwards": forwards, "pendingAuth": pending,
 		"groups": groups, "groupsVisibleTo": t.visible, "grants": grants,
 		"held": t.held, "delta": t.delta, "forceLogin": t.forceLogin, "approval": t.approval,
-		"faults": Faults{l.control.IsShut(), l.relay.Door.IsShut(), t.mapDelay.Milliseconds(), t.keepPaths},
+		"faults": Faults{l.control.State() != DoorOpen, l.relay.Door.State() != DoorOpen, t.mapDelay.Milliseconds(), t.keepPaths},
 	}
 }
 

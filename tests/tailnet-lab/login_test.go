@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -54,15 +55,18 @@ func TestAuthKeyOnce(t *testing.T) {
 func TestRestart(t *testing.T) {
 	f := startLab(t)
 	f.post("/authkeys", map[string]any{"tskey-auth-once": map[string]any{"once": true}})
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp(f.lab.dir, "kept-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	g := f.startGatewayIn(dir, "tskey-auth-once")
 	g.awaitState(f, ipn.Running)
 	f.await("ai", "ready")
 	f.askAs("alice")
 	before := f.node("ai")
-	g.ts.Close()
+	g.close()
 	f.await("ai", "offline")
-	g = f.startGatewayIn(dir, "tskey-auth-once")
+	f.startGatewayIn(dir, "tskey-auth-once")
 	f.call(http.StatusOK, "GET", fmt.Sprintf("/await?node=ai&is=ready&session=%d", before.Session+1), nil)
 	start := time.Now()
 	f.askAs("alice")
@@ -72,7 +76,6 @@ func TestRestart(t *testing.T) {
 	if after := f.node("ai"); after.StableID != before.StableID || after.Endpoints[0] == before.Endpoints[0] {
 		t.Errorf("after the restart %+v, before %+v", after, before)
 	}
-	g.ts.Close() // before its directory goes
 }
 
 func TestApproval(t *testing.T) {

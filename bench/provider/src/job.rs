@@ -1,0 +1,173 @@
+//! One reply to make: a script, a dialect and an answer become a plan.
+//!
+//! Comes in: what `reply` decided about a request. Goes out: a [`Plan`] with
+//! status, headers and wire bytes. Knows neither rules nor connections.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+
+use crate::answer::Answer;
+use crate::conversation::Head;
+use crate::delivery::Plan;
+use crate::dialect::{Dialect, Failure, Operation};
+use crate::gate::Gate;
+use crate::script::Script;
+use crate::tokens::Usage;
+
+/// One reply to make.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) script: &'a Script,
+    pub(crate) dialect: &'static Dialect,
+    pub(crate) operation: Operation,
+    pub(crate) head: &'a Head,
+    seq: u64,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(
+        script: &'a Script,
+        dialect: &'static Dialect,
+        operation: Operation,
+        head: &'a Head,
+        seq: u64,
+    ) -> Self {
+        Self {
+            script,
+            dialect,
+            operation,
+            head,
+            seq,
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.operation == Operation::Generate && self.head.stream
+    }
+
+    /// The wire bytes of an answer.
+    pub(crate) fn render(&self, answer: &Answer) -> Arc<[Bytes]> {
+        let body = match self.operation {
+            Operation::Generate if self.head.stream => {
+                return (self.dialect.stream)(self.head, answer).into();
+            }
+            Operation::Generate => (self.dialect.whole)(answer),
+            Operation::Count => (self.dialect.count)(answer.usage.prompt()),
+        };
+        Arc::from([Bytes::from(body.into_string())])
+    }
+
+    /// The plan; the answer is rendered only if the script lets it be sent.
+    pub(crate) fn plan(
+        &self,
+        gate: Option<Gate>,
+        usage: Usage,
+        writes: impl FnOnce() -> Arc<[Bytes]>,
+    ) -> io::Result<Plan> {
+        let script = self.script;
+        let status = script.status.unwrap_or(200);
+        let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
+        let mut headers = reply_headers(self.dialect, self.seq);
+        if let Some(raw) = &script.raw {
+            let kind = script
+                .content_type
+                .as_deref()
+                .unwrap_or("application/octet-stream");
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_str(kind).map_err(io::Error::other)?,
+            );
+            let is_stream = kind.starts_with("text/event-stream") || script.chunked;
+            return Plan::new(script, gate, status, headers, raw.clone().into(), is_stream);
+        }
+        if script.is_error() {
+            let message = script
+                .error
+                .message
+                .as_deref()
+                .unwrap_or("the script asked for this");
+            return failure(script, gate, self.dialect, self.seq, status, message);
+        }
+        let mut writes = writes();
+        if self.is_stream() {
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(self.dialect.stream_type),
+            );
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            writes = break_off(script, self.dialect, self.seq, writes);
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let mut plan = Plan::new(script, gate, status, headers, writes, self.is_stream())?;
+        plan.usage = (self.operation == Operation::Generate).then_some(usage);
+        Ok(plan)
+    }
+}
+
+/// The events up to where the script has the stream report an error.
+fn break_off(script: &Script, dialect: &Dialect, seq: u64, events: Arc<[Bytes]>) -> Arc<[Bytes]> {
+    let Some(point) = script.error_at else {
+        return events;
+    };
+    let after = point.after(events.len()).unwrap_or(0);
+    let request_id = request_id(seq);
+    let failure = Failure {
+        status: 529,
+        kind: script.error.kind.as_deref(),
+        message: script
+            .error
+            .message
+            .as_deref()
+            .unwrap_or("the script broke the stream off"),
+        code: script.error.code.as_deref(),
+        request_id: &request_id,
+    };
+    let event = (dialect.stream_failure)(&failure, after);
+    events[..after].iter().cloned().chain([event]).collect()
+}
+
+/// An error's reply, worded by the dialect.
+pub(crate) fn failure(
+    script: &Script,
+    gate: Option<Gate>,
+    dialect: &Dialect,
+    seq: u64,
+    status: StatusCode,
+    message: &str,
+) -> io::Result<Plan> {
+    let request_id = request_id(seq);
+    let body = (dialect.failure)(&Failure {
+        status: status.as_u16(),
+        kind: script.error.kind.as_deref(),
+        message,
+        code: script.error.code.as_deref(),
+        request_id: &request_id,
+    });
+    let mut headers = reply_headers(dialect, seq);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let writes = Arc::from([Bytes::from(body.into_string())]);
+    Plan::new(script, gate, status, headers, writes, false)
+}
+
+fn request_id(seq: u64) -> String {
+    format!("req_scripted_{seq}")
+}
+
+/// The headers that every reply of the dialect carries.
+pub(crate) fn reply_headers(dialect: &Dialect, seq: u64) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(dialect.headers.len() + 4);
+    let id = HeaderValue::from_str(&request_id(seq)).expect("letters and digits");
+    headers.insert(HeaderName::from_static(dialect.request_id), id);
+    for (name, value) in dialect.headers {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    headers
+}

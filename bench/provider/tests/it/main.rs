@@ -1,0 +1,20 @@
+//! The scripted provider, from outside: every test speaks to it over a socket.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
+/// Real agents' requests: a tool turn and what surrounds it.
+mod agents;
+/// Speaks HTTP and TLS to the provider and takes replies apart.
+mod client;
+/// The wire formats against replies that every client accepted.
+mod dialects;
+/// Stalls, cuts and other ways to fail.
+mod faults;
+/// What the log says, against what happened.
+mod log;
+/// The binary: ready line, control endpoints, end with standard input.
+mod program;
+/// h2, TLS and both together.
+mod protocols;

@@ -5,7 +5,30 @@
 //! reference. In: `HuJSON` text. Out: `Arc<Config>` or findings with line, column, key path and hint.
 //! Must not know: callers, HTTP, the store.
 
+pub mod address;
+mod capability;
+mod check;
+mod docs;
+mod finding;
 pub mod grant;
+mod known;
+mod live;
+mod raw;
+mod redact;
+mod report;
+mod schema;
+mod secrets;
+mod syntax;
+mod units;
+
+pub use check::{CheckOptions, Checked, check};
+pub use docs::{default_document, json_schema, render_configuration_md, render_example};
+pub use finding::{Class, Finding, Severity, Strictness, refused};
+pub use live::{Live, LoadError, ReloadOutcome, Status, write_default};
+pub use redact::{PLACEHOLDER, redact, restore};
+pub use report::{log_findings, render_findings};
+pub use secrets::{Environment, SecretError};
+pub use syntax::MAX_DOCUMENT_BYTES;
 
 use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};
 use grant::{Grant, Role, Src};
@@ -237,3 +260,6 @@ impl Default for Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

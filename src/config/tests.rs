@@ -118,10 +118,7 @@ fn founding_grants_become_exact_patterns() {
     let scoped = config(&fixture("founding/scoped-users.hujson"));
     assert_eq!(
         scoped.grants[0].src,
-        [
-            Src::Login("senior-eng@company.com".into()),
-            Src::Group("senior-eng@company.com".into())
-        ]
+        [Src::Login("senior-eng@company.com".into())]
     );
     let glob = &scoped.grants[0].capabilities[0].models[0];
     assert!(glob.matches("anthropic-power", "claude-opus-4-5"));
@@ -455,7 +452,6 @@ fn every_form_of_src() {
         [
             Src::Everyone,
             Src::Login("alice@example.com".into()),
-            Src::Group("alice@example.com".into()),
             Src::Tags(vec!["tag:ci".into()]),
             Src::Tags(vec!["tag:api".into(), "tag:prod".into()]),
             Src::Group("group:eng".into()),

@@ -200,8 +200,6 @@ fn src(entries: Option<Vec<String>>, path: &str, notes: &mut Notes) -> Vec<Src> 
             );
         } else if entry.contains('@') {
             all.push(Src::Login(entry.to_owned()));
-            // A group of the directory is named by its e-mail address, like a person.
-            all.push(Src::Group(entry.to_owned()));
         } else {
             nobody(
                 "not a login name; it names nobody",

@@ -23,11 +23,11 @@ pub struct Grant {
 pub enum Src {
     /// `*`: everyone, tagged nodes included.
     Everyone,
-    /// A login name, exactly.
+    /// A login name, exactly; or a directory group's e-mail address, which looks the same.
     Login(String),
     /// Tags: the node must carry exactly these (sorted).
     Tags(Vec<String>),
-    /// A visible group, as written: `group:engineering`, or the group's e-mail address.
+    /// A visible group, as written: `group:engineering`.
     Group(String),
     /// `(loopback)`: requests from the gateway's own host (development listener).
     Loopback,

@@ -86,3 +86,55 @@ impl ModelGlob {
         &self.text
     }
 }
+
+impl ModelGlob {
+    /// Whether the glob covers that model of that provider.
+    pub fn matches(&self, provider: &str, model: &str) -> bool {
+        fn part(glob: &str, text: &str) -> bool {
+            match glob.split_once('*') {
+                None => glob == text,
+                Some((head, rest)) => text.strip_prefix(head).is_some_and(|text| {
+                    (0..=text.len())
+                        .filter(|at| text.is_char_boundary(*at))
+                        .any(|at| part(rest, &text[at..]))
+                }),
+            }
+        }
+        fn all(globs: &[&str], texts: &[&str]) -> bool {
+            match (globs, texts) {
+                ([], []) => true,
+                (["**", rest @ ..], _) => (0..=texts.len()).any(|at| all(rest, &texts[at..])),
+                ([glob, globs @ ..], [text, texts @ ..]) => part(glob, text) && all(globs, texts),
+                _ => false,
+            }
+        }
+        let globs: Vec<_> = self.text.split('/').collect();
+        let texts: Vec<_> = std::iter::once(provider).chain(model.split('/')).collect();
+        all(&globs, &texts)
+    }
+}
+
+impl Capability {
+    /// Reads one capability object leniently.
+    pub fn from_json(
+        origin: impl Into<Arc<str>>,
+        value: &serde_json::Value,
+    ) -> (Self, Vec<String>) {
+        let capability = Self {
+            origin: origin.into(),
+            role: match value["role"].as_str() {
+                Some("admin") => Some(Role::Admin),
+                Some("user") => Some(Role::User),
+                _ => None,
+            },
+            models: value["models"]
+                .as_str()
+                .map(ModelGlob::new)
+                .into_iter()
+                .collect(),
+            read_metrics: value["read_metrics"] == true,
+            ..Self::default()
+        };
+        (capability, Vec::new())
+    }
+}

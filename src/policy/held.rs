@@ -86,14 +86,16 @@ impl<'a> Held<'a> {
             .find_map(|capability| Some((*capability, covering(capability, provider, model)?)))
     }
 
-    /// The capabilities whose settings apply to the model: those that cover it, and those without models.
-    pub(super) fn in_scope(
+    /// The capabilities whose settings apply to the model: of those that cover it, and of those without models.
+    pub(super) fn settings(
         &self,
         provider: &str,
         model: &str,
     ) -> impl Iterator<Item = &'a Capability> {
         self.0.iter().copied().filter(move |capability| {
-            capability.models.is_empty() || covering(capability, provider, model).is_some()
+            let has_settings = capability.capture.is_some() || !capability.add_headers.is_empty();
+            has_settings
+                && (capability.models.is_empty() || covering(capability, provider, model).is_some())
         })
     }
 

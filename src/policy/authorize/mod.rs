@@ -49,7 +49,7 @@ pub fn decide(
     } = *candidate;
     let mut capture = config.gateway.capture.mode.max(provider.capture);
     let mut add_headers = Vec::new();
-    for capability in held.in_scope(&provider.id, model) {
+    for capability in held.settings(&provider.id, model) {
         capture = capture.max(capability.capture.unwrap_or_default());
         add_headers.extend(capability.add_headers.iter().cloned());
     }

@@ -39,7 +39,7 @@ struct Running {
 /// The tables of one transaction, and the sums of one batch.
 pub(super) struct Batch<'t> {
     requests: Table<'t, u128, &'static [u8]>,
-    requests_by: Table<'t, (u8, &'static str, u128), u128>,
+    requests_by: Table<'t, (u8, &'static str, u128), ()>,
     sessions: Table<'t, u128, &'static [u8]>,
     session_requests: Table<'t, (u128, u128), ()>,
     sessions_recent: Table<'t, (&'static str, u128), u128>,
@@ -71,10 +71,6 @@ fn postings(record: &Record) -> BTreeSet<(Facet, String)> {
     post(Facet::Class, StatusClass::of(record.status).as_str());
     post(Facet::End, record.end.as_str());
     found
-}
-
-fn session_number(record: &Record) -> u128 {
-    record.session.map_or(0, |session| session.0)
 }
 
 impl<'t> Batch<'t> {
@@ -188,18 +184,13 @@ impl<'t> Batch<'t> {
     ) -> Result<(), redb::Error> {
         let before = old.map(postings).unwrap_or_default();
         let after = new.map(postings).unwrap_or_default();
-        let moved = old.map(session_number) != new.map(session_number);
         for (facet, value) in before.difference(&after) {
             self.requests_by
                 .remove((*facet as u8, value.as_str(), id.0))?;
         }
-        let session = new.map_or(0, session_number);
-        for posting in &after {
-            if moved || !before.contains(posting) {
-                let (facet, value) = posting;
-                self.requests_by
-                    .insert((*facet as u8, value.as_str(), id.0), session)?;
-            }
+        for (facet, value) in after.difference(&before) {
+            self.requests_by
+                .insert((*facet as u8, value.as_str(), id.0), ())?;
         }
         Ok(())
     }

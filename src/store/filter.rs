@@ -29,7 +29,7 @@ pub struct Filter {
     pub class: Option<StatusClass>,
     /// How it ended.
     pub end: Option<End>,
-    /// Beginnings of words that all occur in title, models, tools, client or foreign ids; or ids of this gateway.
+    /// Beginnings of words that all occur in title, models, tools or foreign ids; or ids of this gateway.
     pub text: Option<String>,
     /// Begun then or later.
     pub from: Option<Timestamp>,
@@ -56,7 +56,7 @@ const SHORTEST_BEGINNING: usize = 3;
 /// The indexes of one transaction.
 pub(super) struct Indexes {
     requests: ReadOnlyTable<u128, &'static [u8]>,
-    by: ReadOnlyTable<(u8, &'static str, u128), u128>,
+    by: ReadOnlyTable<(u8, &'static str, u128), ()>,
     sessions: ReadOnlyTable<(u128, u128), ()>,
 }
 

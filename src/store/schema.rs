@@ -19,8 +19,8 @@ type Packed = &'static [u8];
 pub(super) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// Request id → record (messagepack).
 pub(super) const REQUESTS: TableDefinition<'_, u128, Packed> = TableDefinition::new("requests");
-/// (facet, value, request id) → session id or 0: by user, model, …, and by word of text.
-pub(super) const REQUESTS_BY: TableDefinition<'_, (u8, &str, u128), u128> =
+/// (facet, value, request id): by user, model, …, and by word of text.
+pub(super) const REQUESTS_BY: TableDefinition<'_, (u8, &str, u128), ()> =
     TableDefinition::new("requests_by");
 /// Session id → running summary (messagepack).
 pub(super) const SESSIONS: TableDefinition<'_, u128, Packed> = TableDefinition::new("sessions");

@@ -22,7 +22,7 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
         })
 }
 
-/// The words by which a record is found: titles, models, tools, the client and foreign ids.
+/// The words by which a record is found: titles, models, tools, sub-agents and foreign ids.
 pub(super) fn of_record(record: &Record) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let texts = [
@@ -31,7 +31,6 @@ pub(super) fn of_record(record: &Record) -> BTreeSet<String> {
         record.model_asked.as_deref(),
         record.model_served.as_deref(),
         record.agent.as_deref(),
-        Some(record.client.name.as_str()),
         record.title.as_deref(),
     ];
     let tools = record.tools.iter().map(|tool| tool.name.as_str());

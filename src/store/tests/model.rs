@@ -127,7 +127,6 @@ fn matches(filter: &Filter, record: &Record) -> bool {
         record.model.as_deref(),
         record.model_asked.as_deref(),
         record.provider_request_id.as_deref(),
-        Some(record.client.name.as_str()),
     ]
     .into_iter()
     .flatten()

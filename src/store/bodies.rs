@@ -5,9 +5,10 @@
 
 use super::captures;
 use super::codec::Packer;
+use super::event::{Body, BodyJob, Reply, WriteError};
 use super::queue::Phase;
 use super::retry::Guarded;
-use super::writer::{Body, BodyJob, Reply, Shared, WriteError};
+use super::writer::Shared;
 use super::{Files, Retention, file::File};
 use crate::record::{Capture, RequestId, Timestamp};
 use std::sync::{Arc, atomic::Ordering::Relaxed};

@@ -5,11 +5,11 @@
 //! repeat, never a body that nothing leads to. Must not know: threads, captures.
 
 use super::apply::{Batch, Encoded};
+use super::event::Erased;
 use super::file::File;
 use super::query::hours_of_user;
 use super::schema::{self, Facet};
 use super::usage::{Counters, ToolCounters, part};
-use super::writer::Erased;
 use crate::record::{End, Record, RequestId, Who};
 use redb::{ReadableTable, WriteTransaction};
 

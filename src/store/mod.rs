@@ -16,6 +16,7 @@ mod bodies;
 mod captures;
 mod codec;
 mod erase;
+mod event;
 mod export;
 mod file;
 mod filter;
@@ -25,6 +26,7 @@ mod query;
 mod queue;
 mod records;
 mod retry;
+mod rows;
 mod schema;
 mod segment;
 mod summary;
@@ -37,6 +39,7 @@ mod writer;
 
 pub use codec::BadRow;
 pub use erase::ERASED;
+pub use event::{Erased, Pruned, WriteError};
 pub use export::{ExportError, ExportOptions, Format, What, export};
 pub use file::{OpenBackend, OpenError, ReadError};
 pub use filter::{Filter, Page};
@@ -47,7 +50,7 @@ pub use schema::FileName;
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigVersion};
 pub use usage::{Counters, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey};
-pub use writer::{Erased, Pruned, Stats, WriteError, Writer};
+pub use writer::{Stats, Writer};
 
 /// Both files.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 
 use super::apply::Batch;
 use super::codec::decode;
+use super::event::Pruned;
 use super::file::File;
 use super::schema;
-use super::writer::Pruned;
 use crate::record::{Record, RequestId, Timestamp};
 use redb::{ReadableTable, WriteTransaction};
 use std::time::Duration;

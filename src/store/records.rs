@@ -7,11 +7,12 @@
 use super::apply::{Batch, Encoded};
 use super::codec::encode;
 use super::erase::Erasing;
+use super::event::{Event, RecordJob, Reply, WriteError};
 use super::prune::Pruning;
 use super::queue::Phase;
 use super::retry::Guarded;
 use super::schema;
-use super::writer::{Event, RecordJob, Reply, Shared, WriteError};
+use super::writer::Shared;
 use super::{ConfigVersion, Files, file::File};
 use crate::record::{End, RequestId, Timestamp};
 use redb::{ReadableTable, WriteTransaction};

@@ -3,9 +3,10 @@
 //! Owns: what a failure means: it is said once in the log and always in the statistics, and the file is opened again,
 //! because redb refuses everything after an I/O error. Must not know: what is written.
 
+use super::event::WriteError;
 use super::file::File;
 use super::queue::{Phase, Queue};
-use super::writer::{Health, WriteError};
+use super::writer::Health;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 

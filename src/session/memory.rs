@@ -49,6 +49,11 @@ impl<K: Eq + Hash + Copy, V> Recent<K, V> {
         self.put(key, value, now);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     fn put(&mut self, key: K, value: V, at: Timestamp) {
         if self.young.len() >= self.generation && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -67,7 +72,7 @@ mod tests {
         for key in 0..100_u32 {
             recent.insert(key, key, Timestamp(0));
             assert!(recent.get(&0, Timestamp(0)).is_some(), "0 is always in use");
-            assert!(recent.young.len() + recent.old.len() <= 8);
+            assert!(recent.len() <= 8);
         }
         assert_eq!(recent.get(&50, Timestamp(0)), None);
         assert_eq!(recent.get(&99, Timestamp(0)), Some(&mut 99));

@@ -342,3 +342,6 @@ fn owned(raw: Raw<'_>) -> Option<String> {
         .filter(|text| !text.is_empty())
         .map(Cow::into_owned)
 }
+
+#[cfg(test)]
+mod tests;

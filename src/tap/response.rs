@@ -27,7 +27,7 @@ const BODY: usize = 8 << 20;
 /// Bytes of a larger body's end that are kept.
 const TAIL: usize = 64 << 10;
 /// Decoded bytes that are read of one response.
-const DECODED: u64 = 1 << 30;
+const DECODED: u64 = 256 << 20;
 /// Head lines in which providers state their id of a request.
 const REQUEST_IDS: [&str; 4] = [
     "request-id",
@@ -78,6 +78,8 @@ enum Body {
     Unreadable,
     Read {
         decoder: Decoder<Reader>,
+        /// Bytes came in.
+        fed: bool,
         /// Decoding failed: the rest is lost.
         broken: bool,
     },
@@ -88,6 +90,8 @@ struct Reader {
     dialect: Dialect,
     form: Form,
     reply: Reply,
+    /// Decoded bytes came in.
+    received: bool,
 }
 
 #[derive(Debug)]
@@ -113,9 +117,14 @@ impl ResponseTap {
 
     /// The next bytes of the body, as they came.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if let Body::Read { decoder, broken } = &mut self.body
+        if let Body::Read {
+            decoder,
+            fed,
+            broken,
+        } = &mut self.body
             && !*broken
         {
+            *fed |= !bytes.is_empty();
             *broken = decoder.feed(bytes).is_err();
         }
     }
@@ -153,8 +162,16 @@ impl ResponseTap {
                 facts.usage_state = UsageState::Unknown;
                 facts.failures = 1;
             }
-            Body::Read { decoder, broken } => match decoder.sink_mut() {
-                Some(reader) => reader.finish(complete, *broken, &mut facts),
+            Body::Read {
+                decoder,
+                fed,
+                broken,
+            } => match decoder.sink_mut() {
+                Some(reader) => {
+                    // A body that decodes to nothing ended before its coding did.
+                    let nothing = complete && *fed && !reader.received;
+                    reader.finish(complete, *broken || nothing, &mut facts);
+                }
                 None => {
                     facts.usage_state = UsageState::Unknown;
                     facts.failures = 1;
@@ -186,10 +203,12 @@ impl Body {
             dialect: endpoint.dialect(),
             form,
             reply: Reply::default(),
+            received: false,
         };
         match Decoder::new(coding, reader, DECODED) {
             Ok(decoder) => Self::Read {
                 decoder,
+                fed: false,
                 broken: false,
             },
             Err(_) => Self::Unreadable,
@@ -199,6 +218,7 @@ impl Body {
 
 impl Write for Reader {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.received |= !bytes.is_empty();
         if matches!(self.form, Form::Undecided)
             && let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace())
         {
@@ -250,7 +270,7 @@ impl Reader {
             }
         } else if facts.failures > 0 {
             UsageState::Unknown
-        } else if reply.started && !(complete || reply.finished) {
+        } else if reply.started && !reply.finished && (!complete || reply.error) {
             UsageState::Partial
         } else {
             UsageState::None

@@ -75,10 +75,14 @@ fn reply(requests: &[Request], at: usize) -> Value {
     };
     let next = requests[at + 1..].iter().find(|next| next.run == requests[at].run && next.turns().len() > asked.len());
     let said: Vec<&Value> = next.map_or(Vec::new(), |next| next.turns()[asked.len()..].iter().take_while(is_reply).collect());
+    // What the mock upstream said where nobody repeats it.
+    let text = "Hello from the mock upstream.";
+    let default = json!({"role": "assistant", "content": [{"type": "text", "text": text}]});
+    let said = if said.is_empty() { vec![&default] } else { said };
     match requests[at].endpoint {
         Endpoint::AnthropicMessages | Endpoint::AnthropicCountTokens => said.first().map_or(json!({}), |said| json!({"content": said["content"]})),
-        Endpoint::OpenaiChat => json!({"choices": said.iter().map(|said| json!({"message": said})).collect::<Vec<_>>()}),
-        Endpoint::OpenaiResponses => json!({"output": said}),
+        Endpoint::OpenaiChat => json!({"choices": [{"message": if said[0] == &default { json!({"content": text}) } else { said[0].clone() }}]}),
+        Endpoint::OpenaiResponses => json!({"output": said.iter().map(|said| { let mut said = (*said).clone(); said.as_object_mut().unwrap().entry("type").or_insert(json!("message")); said }).collect::<Vec<_>>()}),
     }
 }
 
@@ -106,7 +110,7 @@ fn replay(file: &str, sessions: &Sessions) -> String {
             request.endpoint.path(),
             client.name,
             client.version,
-            facts.title.as_deref().unwrap_or("-"),
+            assigned.title.as_deref().unwrap_or("-"),
             if results.is_empty() { String::new() } else { format!(" | results {results:?}") },
         )
         .unwrap();

@@ -47,7 +47,8 @@ const PRODUCTS: [(&str, &str); 33] = [
 ];
 
 /// Libraries: another line may name the program that uses them.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
+    "python-httpx",
     "openai-python",
     "openai-js",
     "anthropic-python",
@@ -79,8 +80,11 @@ pub fn client_of(headers: &HeaderMap) -> Client {
     if line("agent-session-id").is_some() {
         return named("goose");
     }
-    if line("x-initiator").is_some() && line("x-interaction-type").is_some() {
+    if line("x-initiator").is_some() {
         return named("copilot-cli");
+    }
+    if line("x-affinity").is_some() {
+        return named("mistral-vibe");
     }
     for name in ["x-title", "originator"] {
         if let Some(text) = line(name) {
@@ -140,7 +144,7 @@ mod tests {
 
     #[test]
     fn programs_by_their_lines() {
-        let cases: [(&[(&str, &str)], &str, &str); 20] = [
+        let cases: [(&[(&str, &str)], &str, &str); 22] = [
             (&[("user-agent", "claude-cli/2.1.330 (external, sdk-cli)"), ("x-app", "cli")], "claude-code", "2.1.330"),
             (&[("user-agent", "codex_exec/0.169.0 (Debian 12.0.0; x86_64) dumb"), ("originator", "codex_exec")], "codex", "0.169.0"),
             (&[("user-agent", "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3")], "opencode", "1.18.33"),
@@ -154,7 +158,9 @@ mod tests {
             (&[("user-agent", "langchain-anthropic/1.7.7")], "langchain", "1.7.7"),
             (&[("user-agent", "Agents/Python 0.20.0")], "openai-agents", "0.20.0"),
             (&[("user-agent", "litellm/1.106.2")], "litellm", "1.106.2"),
-            (&[("user-agent", "OpenAI/JS 5.20.1"), ("x-initiator", "user"), ("x-interaction-type", "conversation-user")], "copilot-cli", ""),
+            (&[("user-agent", "OpenAI/JS 5.20.1"), ("x-initiator", "agent")], "copilot-cli", ""),
+            (&[("user-agent", "python-httpx/0.28.1"), ("x-affinity", "9cc8e520")], "mistral-vibe", ""),
+            (&[("user-agent", "python-httpx/0.28.1")], "python-httpx", "0.28.1"),
             (&[("user-agent", "OpenAI/JS 5.20.1"), ("x-title", "Roo Code")], "roo-code", ""),
             (&[("agent-session-id", "20261123_1")], "goose", ""),
             (&[("user-agent", "curl/8.5.0")], "curl", "8.5.0"),

@@ -43,8 +43,8 @@ pub struct Sessions {
 
 #[derive(Debug)]
 struct State {
-    /// Sessions that requests were seen of.
-    known: Recent<SessionId, ()>,
+    /// Sessions that requests were seen of, and whether they have a title.
+    known: Recent<SessionId, bool>,
     /// Where conversations stand, and by what else they are found.
     anchors: Recent<u64, Vec<Waiting>>,
     /// Requests of one user turn that wait for their sibling.
@@ -78,6 +78,8 @@ pub struct Assigned {
     pub agent: Option<String>,
     /// Whether this is the first request of the session.
     pub fresh: bool,
+    /// The session's title, when this request is the first that has one.
+    pub title: Option<String>,
 }
 
 impl Sessions {
@@ -96,7 +98,7 @@ impl Sessions {
     pub fn restore(&self, records: impl IntoIterator<Item = (SessionId, Vec<u64>, Timestamp)>) {
         let mut state = self.state.lock();
         for (session, anchors, at) in records {
-            state.known.insert(session, (), at);
+            state.known.insert(session, true, at);
             for anchor in anchors {
                 state.wait(anchor, session, at);
             }
@@ -137,18 +139,23 @@ impl Sessions {
                 .find(user, hints, now)
                 .unwrap_or_else(|| state.begin(user, &client.name, hints, now)),
         };
-        let fresh = state.known.get(&session, now).is_none();
+        let known = state.known.get(&session, now).copied();
+        let fresh = known.is_none();
         let parent = if fresh && stated.is_some() {
             state.find(user, hints, now)
         } else {
             None
         };
-        state.known.insert(session, (), now);
+        let untitled = !known.unwrap_or(false) && agent.is_none();
+        let title = facts.title.clone().filter(|_| untitled);
+        let titled = known.unwrap_or(false) || title.is_some();
+        state.known.insert(session, titled, now);
         Assigned {
             session: Some(session),
             parent,
             agent,
             fresh,
+            title,
         }
     }
 
@@ -177,7 +184,6 @@ impl Sessions {
             }
         }
         let mut state = self.state.lock();
-        state.known.insert(session, (), now);
         for anchor in &anchors {
             state.wait(*anchor, session, now);
         }

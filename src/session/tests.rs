@@ -51,7 +51,7 @@ fn a_stated_id_decides_and_belongs_to_its_caller_and_client() {
     let first = sessions.ask(ALICE, &[("agent-session-id", "20261123_1")], &hello, NOW);
     assert!(first.fresh && first.parent.is_none());
     let again = sessions.ask(ALICE, &[("agent-session-id", "20261123_1")], &hello, NOW);
-    assert_eq!(again, Assigned { fresh: false, ..first.clone() });
+    assert_eq!(again, Assigned { fresh: false, title: None, ..first.clone() });
     let bob = sessions.ask("user:bob", &[("agent-session-id", "20261123_1")], &hello, NOW);
     assert_ne!(bob.session, first.session);
     let other = Client { name: "other".into(), ..Client::default() };
@@ -95,6 +95,17 @@ fn a_sub_agent_stays_in_its_session() {
     let main = sessions.ask(ALICE, &[("x-claude-code-session-id", "s")], &chat(&[("user", "a".into())]), NOW);
     let sub = sessions.ask(ALICE, &[("x-claude-code-session-id", "s"), ("x-claude-code-agent-id", "ag")], &chat(&[("user", "b".into())]), NOW);
     assert_eq!((sub.session, sub.agent.as_deref(), sub.fresh), (main.session, Some("ag"), false));
+}
+
+#[test]
+fn the_first_request_with_a_text_of_the_user_names_the_session() {
+    let sessions = Sessions::new(100);
+    let lines = [("agent-session-id", "1")];
+    let title = |lines: &[(&'static str, &str)], text: &str| sessions.ask(ALICE, lines, &chat(&[("user", text.into())]), NOW).title;
+    assert_eq!(title(&lines, "---BEGIN USER MESSAGES---\nx"), None);
+    assert_eq!(title(&[lines[0], ("x-claude-code-agent-id", "a")], "for the agent"), None);
+    assert_eq!(title(&lines, "do it").as_deref(), Some("do it"));
+    assert_eq!(title(&lines, "and again"), None);
 }
 
 #[test]

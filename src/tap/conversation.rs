@@ -48,6 +48,8 @@ pub(super) struct Conversation<'a> {
     history: u64,
     replies: Vec<u64>,
     title: Option<String>,
+    /// The title is from this turn.
+    titled: bool,
     last_text: Option<u64>,
     calls: Vec<Cow<'a, str>>,
     /// Calls of the newest reply: id and name.
@@ -69,8 +71,9 @@ impl<'a> Conversation<'a> {
         self.turn.text(&own);
         self.turn.end_text();
         if role == Role::User {
-            if self.title.is_none() {
+            if !self.titled {
                 self.title = Some(title(&own));
+                self.titled = true;
             }
             if self.replies.is_empty() {
                 self.last_text = Some(first64(&blake3::hash(own.as_bytes())));
@@ -137,7 +140,10 @@ impl<'a> Conversation<'a> {
         self.close();
         self.role = Some(role);
         match role {
-            Role::User => self.results.clear(),
+            Role::User => {
+                self.results.clear();
+                self.titled = false;
+            }
             Role::Assistant => self.open.clear(),
         }
     }

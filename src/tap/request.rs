@@ -72,7 +72,7 @@ pub struct RequestFacts {
     pub include_usage: IncludeUsage,
     /// Byte offsets at which the stored body may be split, ascending: the ends of its messages.
     pub message_borders: Vec<usize>,
-    /// The first text that the user wrote, cut, on one line.
+    /// What the user asked for, cut, on one line: the first text of the newest turn that has one of theirs.
     pub title: Option<String>,
     /// How to find the session.
     pub session: SessionHints,

@@ -212,13 +212,16 @@ const WRAPPERS: [&str; 5] = [
     "current_datetime",
 ];
 
-/// Texts that clients put before the user's own when they want a title.
-const MACHINE_TEXTS: [&str; 1] = ["Generate a title for this conversation:"];
+/// Beginnings of texts that clients write themselves when they want a title.
+const MACHINE_TEXTS: [&str; 2] = [
+    "Generate a title for this conversation:",
+    "---BEGIN USER MESSAGES---",
+];
 
 /// What of a user's text is theirs: wrapped context and the white space around it taken out.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let mut rest = text.trim();
-    if MACHINE_TEXTS.contains(&rest) {
+    if MACHINE_TEXTS.iter().any(|text| rest.starts_with(text)) {
         return Cow::Borrowed("");
     }
     let mut kept = String::new();

@@ -114,7 +114,7 @@ fn borders_are_the_ends_of_messages() {
 }
 
 #[test]
-fn the_title_is_the_first_text_that_the_user_wrote() {
+fn the_title_is_what_the_user_asked_for() {
     let cases = [
         (r#"[{"role":"system","content":"s"},{"role":"user","content":"  Fix\n the   bug  "}]"#, Some("Fix the bug")),
         (r#"[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nx</system-reminder>"},{"type":"text","text":"hi"}]}]"#, Some("hi")),
@@ -124,6 +124,8 @@ fn the_title_is_the_first_text_that_the_user_wrote() {
         (r#"[{"role":"user","content":"<current_datetime>now</current_datetime>\n\nUSE"}]"#, Some("USE")),
         (r#"[{"role":"user","content":"Generate a title for this conversation:\n"},{"role":"user","content":"real"}]"#, Some("real")),
         (r#"[{"role":"user","content":"<system-reminders> is my text"}]"#, Some("<system-reminders> is my text")),
+        (r#"[{"role":"user","content":"I share no files."},{"role":"assistant","content":"Ok."},{"role":"user","content":"do it"},{"role":"system","content":"rules"}]"#, Some("do it")),
+        (r#"[{"role":"user","content":"do it"},{"role":"assistant","content":"Ok."},{"role":"tool","content":"r"}]"#, Some("do it")),
         (r#"[{"role":"user","content":[{"type":"image"}]}]"#, None),
     ];
     for (messages, title) in cases {

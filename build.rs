@@ -1,10 +1,8 @@
-//! Builds the Go library of the tailnet border and its bindings.
+//! Makes what the gateway includes at compile time.
 
-#[path = "build/libtailscale.rs"]
-mod libtailscale;
+#[path = "build/prices.rs"]
+mod prices;
 
 fn main() {
-    if std::env::var_os("CARGO_FEATURE_TAILNET").is_some() {
-        libtailscale::build();
-    }
+    prices::generate();
 }

@@ -138,6 +138,11 @@ pub struct CostRule {
     pub adjustment_ppm: u64,
 }
 
+impl CostRule {
+    /// The multiplier that changes nothing.
+    pub const UNCHANGED: u64 = 1_000_000;
+}
+
 /// The `gateway` key: what is ours and reloadable.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {

@@ -1,1 +1,3 @@
 //! provider/mod
+
+pub mod edit;

@@ -1,1 +1,37 @@
-//! tap/mod
+//! The parser that reads a copy of the bytes that pass.
+//!
+//! Owns: what is read out of a request ([`read_request`]) and out of a response ([`ResponseTap`]): model, usage, tools,
+//! and the marks by which `session` recognises a conversation. In: bytes, in any split. Out: facts.
+//! `json`, `sse`, `decode` and `turn` are the tools; `anthropic`, `chat` and `responses` know one dialect each: a new
+//! dialect is one more file and one more arm where they are chosen.
+//! Must not know: callers, providers, the store. Nothing here can fail a request, except that a body without a readable
+//! model cannot be routed; everything is bounded, and what is not understood is counted, not guessed.
+
+mod anthropic;
+mod chat;
+mod conversation;
+mod decode;
+mod json;
+mod reply;
+mod request;
+mod response;
+mod responses;
+mod sse;
+mod turn;
+mod usage_chunk;
+
+pub use conversation::SessionHints;
+pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request};
+pub use response::{ResponseFacts, ResponseTap};
+pub use sse::{SseDecoder, SseItem};
+pub use turn::chain;
+pub use usage_chunk::UsageChunkFilter;
+
+/// `text` cut to at most `limit` bytes, at a character.
+pub(crate) fn clip(text: &str, limit: usize) -> &str {
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,216 @@
+//! What a request costs.
+//!
+//! Owns: the price table, made at build time from the `genai-prices` crate (`build/prices.rs`), and the rules by which the
+//! configuration picks from it. In: the configuration, provider, model and tokens. Out: a [`Cost`] in pico-dollars, or
+//! the word that it is not known: a model without a price is unpriced, never free and never guessed. Names are compared
+//! exactly; a dated or alternative name has its own entry.
+//! Must not know: requests, the store.
+
+use crate::{
+    config::{Config, CostRule, Provider},
+    endpoint::Dialect,
+    record::{Cost, CostState, Timestamp, Usage},
+};
+
+mod glob;
+
+include!(concat!(env!("OUT_DIR"), "/prices.rs"));
+
+/// Pico-dollars for one token of each kind, for one search, and for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Input that is not cached.
+    pub input: u64,
+    /// Input read from a cache.
+    pub cache_read: u64,
+    /// Input written to a cache for minutes.
+    pub cache_write: u64,
+    /// Input written to a cache for an hour.
+    pub cache_write_1h: u64,
+    /// Output.
+    pub output: u64,
+    /// Output spent on reasoning.
+    pub reasoning: u64,
+    /// A search by the provider's tool.
+    pub web_search: u64,
+    /// The request itself.
+    pub request: u64,
+}
+
+/// One name in one catalogue.
+struct Entry {
+    basis: &'static str,
+    model: &'static str,
+    /// The service tier; empty for the standard one.
+    tier: &'static str,
+    /// By day, then by input size.
+    steps: &'static [Step],
+}
+
+/// From that time on, above that many input tokens.
+struct Step {
+    from: u64,
+    above: u64,
+    rates: usize,
+}
+
+/// Where the price catalogue of a provider comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BasisSource {
+    /// Its `cost_basis`.
+    Explicit,
+    /// Its dialects, because `auto_cost_basis` is on.
+    Inferred,
+}
+
+/// The entry to price a model by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basis<'a> {
+    /// The catalogue.
+    pub catalogue: &'a str,
+    /// Where that comes from.
+    pub source: BasisSource,
+    /// The model in it.
+    pub model: &'a str,
+    /// Multiplier in millionths.
+    pub adjustment_ppm: u64,
+}
+
+/// What a request to that provider costs; `tier` is the service tier that the provider says it used.
+pub fn price_of(
+    config: &Config,
+    provider: &Provider,
+    model: &str,
+    tier: Option<&str>,
+    usage: &Usage,
+    at: Timestamp,
+) -> Cost {
+    match resolve_basis(config, provider, model) {
+        Some(basis) => cost(&basis, tier, usage, at),
+        None if *usage == Usage::default() => Cost::default(),
+        None => unpriced(String::new()),
+    }
+}
+
+/// The entry to price a model by; none when no catalogue applies. The entry need not exist.
+pub fn resolve_basis<'a>(
+    config: &Config,
+    provider: &'a Provider,
+    model: &'a str,
+) -> Option<Basis<'a>> {
+    let (catalogue, source) = match &provider.cost_basis {
+        Some(basis) => (basis.as_str(), BasisSource::Explicit),
+        None if config.auto_cost_basis => (infer(&provider.dialects)?, BasisSource::Inferred),
+        None => return None,
+    };
+    let rule = provider
+        .model_cost_map
+        .iter()
+        .find(|rule| glob::matches(&rule.matches, model));
+    Some(Basis {
+        catalogue,
+        source,
+        model: rule.and_then(|rule| rule.as_model.as_deref()).unwrap_or(model),
+        adjustment_ppm: rule.map_or(CostRule::UNCHANGED, |rule| rule.adjustment_ppm),
+    })
+}
+
+/// The catalogue that a provider's dialects stand for, the more telling dialect first.
+fn infer(dialects: &[Dialect]) -> Option<&'static str> {
+    let speaks = |dialect| dialects.contains(&dialect);
+    if speaks(Dialect::AnthropicMessages) {
+        Some("anthropic")
+    } else if speaks(Dialect::OpenaiResponses) || speaks(Dialect::OpenaiChat) {
+        Some("openai")
+    } else {
+        None
+    }
+}
+
+/// What tokens cost by an entry.
+pub fn cost(basis: &Basis<'_>, tier: Option<&str>, usage: &Usage, at: Timestamp) -> Cost {
+    if *usage == Usage::default() {
+        return Cost::default();
+    }
+    let name = format!("{}/{}", basis.catalogue, basis.model);
+    let Some(rates) = rates(basis.catalogue, basis.model, tier, usage.input_all(), at) else {
+        return unpriced(name);
+    };
+    let reasoning = usage.reasoning.min(usage.output);
+    let parts = [
+        (rates.input, usage.input),
+        (rates.cache_read, usage.cache_read),
+        (rates.cache_write, usage.cache_write),
+        (rates.cache_write_1h, usage.cache_write_1h),
+        (rates.output, usage.output - reasoning),
+        (rates.reasoning, reasoning),
+        (rates.web_search, usage.web_searches),
+        (rates.request, 1),
+    ];
+    let full = parts.iter().fold(0_u128, |sum, (rate, count)| {
+        sum.saturating_add(u128::from(*rate) * u128::from(*count))
+    });
+    let adjusted = full.saturating_mul(u128::from(basis.adjustment_ppm)) / 1_000_000;
+    Cost {
+        pico: u64::try_from(adjusted).unwrap_or(u64::MAX),
+        state: CostState::Priced,
+        basis: name,
+        prices: VERSION.to_owned(),
+    }
+}
+
+fn unpriced(basis: String) -> Cost {
+    Cost {
+        pico: 0,
+        state: CostState::Unpriced,
+        basis,
+        prices: VERSION.to_owned(),
+    }
+}
+
+/// The rates of a model in a catalogue, for a request of that input size at that time; a tier without rates of its own is
+/// the standard one.
+pub fn rates(
+    basis: &str,
+    model: &str,
+    tier: Option<&str>,
+    input: u64,
+    at: Timestamp,
+) -> Option<Rates> {
+    let entry = tier
+        .filter(|tier| !tier.is_empty())
+        .and_then(|tier| entry(basis, model, tier))
+        .or_else(|| entry(basis, model, ""))?;
+    let from = entry
+        .steps
+        .iter()
+        .rev()
+        .find(|step| step.from <= at.0)?
+        .from;
+    let step = entry
+        .steps
+        .iter()
+        .rev()
+        .find(|step| step.from == from && (step.above < input || step.above == 0))?;
+    RATES.get(step.rates).copied()
+}
+
+fn entry(basis: &str, model: &str, tier: &str) -> Option<&'static Entry> {
+    let at = ENTRIES
+        .binary_search_by(|entry| (entry.basis, entry.model, entry.tier).cmp(&(basis, model, tier)))
+        .ok()?;
+    ENTRIES.get(at)
+}
+
+/// Every name of a catalogue that has a price.
+pub fn models(basis: &str) -> impl Iterator<Item = &'static str> {
+    let start = ENTRIES.partition_point(|entry| entry.basis < basis);
+    ENTRIES[start..]
+        .iter()
+        .take_while(move |entry| entry.basis == basis)
+        .filter(|entry| entry.tier.is_empty())
+        .map(|entry| entry.model)
+}
+
+#[cfg(test)]
+mod tests;

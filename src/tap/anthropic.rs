@@ -1,0 +1,208 @@
+//! Anthropic messages: the history in a request, the reply in one piece and as a stream.
+//!
+//! In: the raw `messages`, a response body, the events of a stream. Out: turns and counts.
+//! `message_delta.usage` is cumulative and may repeat the input side: the last value that is not null counts.
+
+use super::{
+    conversation::{Conversation, texts},
+    json::{self, Raw},
+    reply::{Reply, short},
+    request::Borders,
+    turn::Role,
+};
+use std::borrow::Cow;
+
+/// Reads `messages`.
+pub(super) fn history<'a>(
+    messages: Raw<'a>,
+    conversation: &mut Conversation<'a>,
+    borders: &mut Borders<'_>,
+) {
+    json::elements(messages, |message| {
+        borders.message(message);
+        let (mut role, mut content) = (Role::User, None);
+        let mut spoken = true;
+        json::members(message, |key, value| match key {
+            "role" => match json::string(value).as_deref() {
+                Some("assistant") => role = Role::Assistant,
+                Some("system" | "developer") => spoken = false,
+                _ => {}
+            },
+            "content" => content = Some(value),
+            _ => {}
+        });
+        let Some(content) = content.filter(|_| spoken) else {
+            return;
+        };
+        if let Some(text) = json::string(content) {
+            conversation.text(role, &text);
+        }
+        json::elements(content, |block| Block::read(block).turn(role, conversation));
+    });
+}
+
+/// The fields of a content block that matter, whatever its type.
+#[derive(Default)]
+struct Block<'a> {
+    kind: Cow<'a, str>,
+    text: Option<Raw<'a>>,
+    id: Cow<'a, str>,
+    name: Cow<'a, str>,
+    input: Option<Raw<'a>>,
+    tool_use_id: Cow<'a, str>,
+    content: Option<Raw<'a>>,
+    is_error: bool,
+}
+
+impl<'a> Block<'a> {
+    fn read(raw: Raw<'a>) -> Self {
+        let mut block = Self::default();
+        let text = |value| json::string(value).unwrap_or_default();
+        json::members(raw, |key, value| match key {
+            "type" => block.kind = text(value),
+            "text" => block.text = Some(value),
+            "id" => block.id = text(value),
+            "name" => block.name = text(value),
+            "input" => block.input = Some(value),
+            "tool_use_id" => block.tool_use_id = text(value),
+            "content" => block.content = Some(value),
+            "is_error" => block.is_error = json::is_true(value),
+            _ => {}
+        });
+        block
+    }
+
+    fn is_call(&self) -> bool {
+        self.kind == "tool_use" || self.kind == "server_tool_use" || self.kind == "mcp_tool_use"
+    }
+
+    fn turn(self, role: Role, conversation: &mut Conversation<'a>) {
+        if self.is_call() {
+            let arguments = self.input.map_or("{}", serde_json::value::RawValue::get);
+            conversation.call(self.id, self.name, arguments);
+        } else if self.kind == "tool_result" {
+            let text = self.content.map(texts).unwrap_or_default();
+            conversation.result(&self.tool_use_id, self.is_error, &text);
+        } else if let Some(text) = self.text.and_then(json::string) {
+            conversation.text(role, &text);
+        } else if self.kind == "image" || self.kind == "document" {
+            conversation.other(role, &self.kind);
+        }
+    }
+}
+
+/// Reads a whole `message` object.
+pub(super) fn message(reply: &mut Reply, raw: Raw<'_>) {
+    json::members(raw, |key, value| match key {
+        "id" => reply.id = json::string(value).and_then(|id| short(&id)),
+        "model" => reply.model = json::string(value).and_then(|model| short(&model)),
+        "stop_reason" => stop_reason(reply, value),
+        "usage" => usage(reply, value),
+        "content" => json::elements(value, |block| {
+            let block = Block::read(block);
+            if block.is_call() {
+                let arguments = block.input.map_or("", serde_json::value::RawValue::get);
+                reply.call(&block.id, &block.name, arguments);
+            } else if block.kind == "text"
+                && let Some(text) = block.text.and_then(json::string)
+            {
+                reply.text(&text);
+            }
+        }),
+        "error" if json::is_object(value) => reply.error = true,
+        _ => {}
+    });
+    reply.started = true;
+}
+
+/// Reads one event of a stream.
+pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
+    let (mut kind, mut index) = (Cow::Borrowed(""), 0);
+    let (mut message_part, mut block, mut delta, mut counts) = (None, None, None, None);
+    json::object(data, |key, value| match key {
+        "type" => kind = json::string(value).unwrap_or_default(),
+        "index" => index = json::count(value).unwrap_or(0),
+        "message" => message_part = Some(value),
+        "content_block" => block = Some(value),
+        "delta" => delta = Some(value),
+        "usage" => counts = Some(value),
+        _ => {}
+    })?;
+    match (&*kind, message_part, block, delta) {
+        ("message_start", Some(start), ..) => message(reply, start),
+        ("content_block_start", _, Some(block), _) => {
+            let block = Block::read(block);
+            if block.is_call() {
+                reply.begin_call(index, &block.id, &block.name);
+                // A server tool may state its input at once instead of in fragments.
+                if let Some(input) = block.input.filter(|input| input.get().len() > 2) {
+                    reply.arguments(index, input.get());
+                }
+            } else if let Some(text) = block.text.and_then(json::string) {
+                reply.turn.text(&text);
+            }
+        }
+        ("content_block_delta", _, _, Some(delta)) => json::members(delta, |key, value| match key {
+            "text" => {
+                if let Some(text) = json::string(value) {
+                    reply.turn.text(&text);
+                }
+            }
+            "partial_json" => {
+                if let Some(fragment) = json::string(value) {
+                    reply.arguments(index, &fragment);
+                }
+            }
+            _ => {}
+        }),
+        ("content_block_stop", ..) => reply.turn.end_text(),
+        ("message_delta", _, _, delta) => {
+            if let Some(reason) = delta.and_then(|delta| json::get(delta, "stop_reason")) {
+                stop_reason(reply, reason);
+            }
+            if let Some(counts) = counts {
+                usage(reply, counts);
+                reply.finished |= reply.stop_reason.is_some();
+            }
+        }
+        ("message_stop", ..) => reply.finished = true,
+        ("error", ..) => reply.error = true,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn stop_reason(reply: &mut Reply, raw: Raw<'_>) {
+    if let Some(reason) = json::string(raw).and_then(|reason| short(&reason)) {
+        reply.stop_reason = Some(reason);
+    }
+}
+
+/// Reads a `usage` object.
+pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
+    let counts = &mut reply.counts;
+    let last = |known: &mut Option<u64>, value| *known = json::count(value).or(*known);
+    json::members(raw, |key, value| match key {
+        "input_tokens" => last(&mut counts.input, value),
+        "output_tokens" => last(&mut counts.output, value),
+        "cache_read_input_tokens" => last(&mut counts.cache_read, value),
+        "cache_creation_input_tokens" => last(&mut counts.cache_write, value),
+        "cache_creation" => json::members(value, |key, value| match key {
+            "ephemeral_5m_input_tokens" => last(&mut counts.cache_write_short, value),
+            "ephemeral_1h_input_tokens" => last(&mut counts.cache_write_1h, value),
+            _ => {}
+        }),
+        "output_tokens_details" => {
+            if let Some(thinking) = json::get(value, "thinking_tokens") {
+                last(&mut counts.reasoning, thinking);
+            }
+        }
+        "server_tool_use" => {
+            if let Some(searches) = json::get(value, "web_search_requests") {
+                last(&mut counts.web_searches, searches);
+            }
+        }
+        "service_tier" => reply.service_tier = json::string(value).and_then(|tier| short(&tier)),
+        _ => {}
+    });
+}

@@ -1,0 +1,219 @@
+//! What a request's history says about the conversation it belongs to.
+//!
+//! Owns: [`SessionHints`], and the collector that every dialect feeds with texts, calls and results in their order.
+//! In: the parts of the history. Out: the hints, the title, and the tool results that are new in this request.
+//! Must not know: the field names of a dialect, except those of a text part, which all of them share.
+
+use super::{
+    clip,
+    json::{self, Raw},
+    turn::{CallHash, Role, TurnHash, chain, first64, visible},
+};
+use crate::record::ToolCall;
+use std::borrow::Cow;
+
+/// Title length, in characters.
+const TITLE: usize = 120;
+/// Call ids kept, the newest.
+const CALLS: usize = 32;
+/// New results kept.
+const RESULTS: usize = 256;
+/// Bytes of a tool's name or of a call id that are kept.
+pub(super) const NAME: usize = 200;
+
+/// The marks by which `session` recognises a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionHints {
+    /// Ids that the body states, the more reliable first.
+    pub explicit: Vec<String>,
+    /// The stored response that this request continues.
+    pub previous_response: Option<String>,
+    /// Ids of tool calls in the history, the newest first.
+    pub calls: Vec<String>,
+    /// The hash of the history at the end of each reply in it, the longest last.
+    pub replies: Vec<u64>,
+    /// The hash of the whole history: what the answer will be chained to.
+    pub history: u64,
+    /// The hash of the last user text, when nobody has answered yet: how a title call finds its sibling.
+    pub first_prompt: Option<u64>,
+    /// Whether the request offers tools.
+    pub has_tools: bool,
+}
+
+/// Collects the turns of one request.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'a> {
+    turn: TurnHash,
+    role: Option<Role>,
+    history: u64,
+    replies: Vec<u64>,
+    title: Option<String>,
+    /// The title is from this turn.
+    titled: bool,
+    last_text: Option<u64>,
+    calls: Vec<Cow<'a, str>>,
+    /// Calls of the newest reply: id and name.
+    open: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    results: Vec<ToolCall>,
+}
+
+impl<'a> Conversation<'a> {
+    /// A text of a turn.
+    pub(super) fn text(&mut self, role: Role, text: &str) {
+        let own = match role {
+            Role::User => visible(text),
+            Role::Assistant => Cow::Borrowed(text),
+        };
+        if own.trim().is_empty() {
+            return;
+        }
+        self.enter(role);
+        self.turn.text(&own);
+        self.turn.end_text();
+        if role == Role::User {
+            if !self.titled {
+                self.title = Some(title(&own));
+                self.titled = true;
+            }
+            if self.replies.is_empty() {
+                self.last_text = Some(first64(&blake3::hash(own.as_bytes())));
+            }
+        }
+    }
+
+    /// The content of a message: a text, or a list of parts.
+    pub(super) fn parts(&mut self, role: Role, content: Raw<'_>) {
+        if let Some(text) = json::string(content) {
+            self.text(role, &text);
+        }
+        json::elements(content, |part| {
+            if let Some(text) = json::get(part, "text").and_then(json::string) {
+                self.text(role, &text);
+            } else if let Some(kind) = json::get(part, "type").and_then(json::string) {
+                self.other(role, &kind);
+            }
+        });
+    }
+
+    /// An image, a document, audio.
+    pub(super) fn other(&mut self, role: Role, kind: &str) {
+        self.enter(role);
+        self.turn.other(kind);
+    }
+
+    /// A tool call of the model, with its arguments as text.
+    pub(super) fn call(&mut self, id: Cow<'a, str>, name: Cow<'a, str>, arguments: &str) {
+        self.enter(Role::Assistant);
+        let mut call = CallHash::new(&name);
+        call.arguments(arguments);
+        self.turn.call(call.finish());
+        if !id.is_empty() {
+            self.calls.push(id.clone());
+        }
+        self.open.push((id, name));
+    }
+
+    /// The result of a call. Its texts, joined, are `text`.
+    pub(super) fn result(&mut self, id: &str, failed: bool, text: &str) {
+        self.enter(Role::User);
+        self.turn.result(&visible(text));
+        if self.results.len() < RESULTS {
+            let name = self
+                .open
+                .iter()
+                .rev()
+                .find(|(call, _)| call == id)
+                .map_or("", |(_, name)| name);
+            self.results.push(ToolCall {
+                name: clip(name, NAME).to_owned(),
+                call: clip(id, NAME).to_owned(),
+                argument_bytes: 0,
+                result_error: Some(failed),
+            });
+        }
+    }
+
+    fn enter(&mut self, role: Role) {
+        if self.role == Some(role) {
+            return;
+        }
+        self.close();
+        self.role = Some(role);
+        match role {
+            Role::User => {
+                self.results.clear();
+                self.titled = false;
+            }
+            Role::Assistant => self.open.clear(),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(role) = self.role
+            && !self.turn.is_empty()
+        {
+            self.history = chain(self.history, self.turn.finish(role));
+            if role == Role::Assistant {
+                self.replies.push(self.history);
+            }
+        }
+        self.turn = TurnHash::default();
+    }
+
+    /// The hints, the title, and the results that follow the newest reply.
+    pub(super) fn finish(mut self) -> (SessionHints, Option<String>, Vec<ToolCall>) {
+        self.close();
+        if self.role == Some(Role::Assistant) {
+            self.results.clear();
+        }
+        let hints = SessionHints {
+            calls: self
+                .calls
+                .iter()
+                .rev()
+                .take(CALLS)
+                .map(|id| clip(id, NAME).to_owned())
+                .collect(),
+            history: self.history,
+            first_prompt: self.last_text.filter(|_| self.replies.is_empty()),
+            replies: self.replies,
+            ..SessionHints::default()
+        };
+        (hints, self.title, self.results)
+    }
+}
+
+/// The texts of a tool result, joined: it is a text, or a list of parts.
+pub(super) fn texts(content: Raw<'_>) -> Cow<'_, str> {
+    if let Some(text) = json::string(content) {
+        return text;
+    }
+    let mut joined = String::new();
+    json::elements(content, |part| {
+        if let Some(text) = json::get(part, "text").and_then(json::string) {
+            joined.push_str(&text);
+        }
+    });
+    Cow::Owned(joined)
+}
+
+/// The text on one line, cut.
+fn title(text: &str) -> String {
+    let mut title = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        if !title.is_empty() {
+            title.push(' ');
+            length += 1;
+        }
+        for character in word.chars() {
+            if length >= TITLE {
+                title.truncate(title.trim_end().len());
+                return title;
+            }
+            title.push(character);
+            length += 1;
+        }
+    }
+    title
+}

@@ -1,0 +1,162 @@
+//! What has been read of a reply so far, in the words of no dialect.
+//!
+//! Owns: [`Reply`], which the dialects fill in, and the normal form of token counts. In: values as providers state them.
+//! Out: [`Usage`] and the facts of a reply. The last value of a count wins, nothing is ever added up over events.
+//! Must not know: field names, framing.
+
+use super::{
+    clip,
+    conversation::NAME,
+    turn::{CallHash, TurnHash},
+};
+use crate::record::{ToolCall, Usage};
+
+/// Tool calls kept of one reply.
+const CALLS: usize = 256;
+
+/// Token counts as stated; none = not stated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Input without what was read from or written to a cache (Anthropic).
+    pub(super) input: Option<u64>,
+    /// All input, the cached parts included (`OpenAI`).
+    pub(super) input_all: Option<u64>,
+    pub(super) cache_read: Option<u64>,
+    /// All cache writes, whatever their time to live.
+    pub(super) cache_write: Option<u64>,
+    /// Of which for an hour or longer.
+    pub(super) cache_write_1h: Option<u64>,
+    /// Of which for less, where that is stated apart.
+    pub(super) cache_write_short: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) reasoning: Option<u64>,
+    pub(super) web_searches: Option<u64>,
+}
+
+impl Counts {
+    /// Whether any tokens were stated.
+    pub(super) fn any(&self) -> bool {
+        self.input.is_some() || self.input_all.is_some() || self.output.is_some()
+    }
+
+    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    pub(super) fn usage(&self) -> Usage {
+        let of = Option::unwrap_or_default;
+        let cache_read = of(self.cache_read);
+        let cache_write_1h = of(self.cache_write_1h);
+        let cache_write = match self.cache_write {
+            Some(all) => all.saturating_sub(cache_write_1h),
+            None => of(self.cache_write_short),
+        };
+        let input = self.input.unwrap_or_else(|| {
+            of(self.input_all)
+                .saturating_sub(cache_read)
+                .saturating_sub(cache_write)
+                .saturating_sub(cache_write_1h)
+        });
+        Usage {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output: of(self.output),
+            reasoning: of(self.reasoning),
+            web_searches: of(self.web_searches),
+        }
+    }
+}
+
+/// One reply, as far as it has come.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    pub(super) counts: Counts,
+    pub(super) model: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) stop_reason: Option<String>,
+    pub(super) service_tier: Option<String>,
+    pub(super) turn: TurnHash,
+    /// The provider reported an error inside the reply.
+    pub(super) error: bool,
+    /// The provider said that this was all.
+    pub(super) finished: bool,
+    /// Something of a reply was seen.
+    pub(super) started: bool,
+    /// Pieces that could not be read.
+    pub(super) failures: u32,
+    calls: Vec<Call>,
+}
+
+/// A tool call, possibly still open.
+#[derive(Debug)]
+struct Call {
+    /// The dialect's index of it.
+    index: u64,
+    call: ToolCall,
+    hash: CallHash,
+}
+
+impl Reply {
+    /// Whether neither text nor call was read yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.turn.is_empty() && self.calls.is_empty()
+    }
+
+    /// A call begins; `index` is how its fragments name it.
+    pub(super) fn begin_call(&mut self, index: u64, id: &str, name: &str) {
+        if self.calls.len() < CALLS {
+            self.calls.push(Call {
+                index,
+                call: ToolCall {
+                    name: clip(name, NAME).to_owned(),
+                    call: clip(id, NAME).to_owned(),
+                    argument_bytes: 0,
+                    result_error: None,
+                },
+                hash: CallHash::new(name),
+            });
+        }
+    }
+
+    /// Whether a call of that index is known.
+    pub(super) fn has_call(&self, index: u64) -> bool {
+        self.calls.iter().any(|call| call.index == index)
+    }
+
+    /// Arguments of the newest call of that index.
+    pub(super) fn arguments(&mut self, index: u64, fragment: &str) {
+        if let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) {
+            call.call.argument_bytes += fragment.len() as u64;
+            call.hash.arguments(fragment);
+        }
+    }
+
+    /// A whole call.
+    pub(super) fn call(&mut self, id: &str, name: &str, arguments: &str) {
+        let index = u64::MAX - self.calls.len() as u64;
+        self.begin_call(index, id, name);
+        self.arguments(index, arguments);
+    }
+
+    /// A whole text.
+    pub(super) fn text(&mut self, text: &str) {
+        self.turn.text(text);
+        self.turn.end_text();
+    }
+
+    /// The calls, and the turn with them.
+    pub(super) fn close(&mut self) -> Vec<ToolCall> {
+        self.turn.end_text();
+        for call in &self.calls {
+            self.turn.call(call.hash.finish());
+        }
+        std::mem::take(&mut self.calls)
+            .into_iter()
+            .map(|call| call.call)
+            .collect()
+    }
+}
+
+/// A short text of the provider, cut to what a record keeps.
+pub(super) fn short(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| clip(text, NAME).to_owned())
+}

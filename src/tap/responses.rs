@@ -1,0 +1,214 @@
+//! `OpenAI` responses: the items of a request, the reply in one piece and as a stream.
+//!
+//! In: the raw `input`, a response object, the events of a stream. Out: turns and counts.
+//! An item whose type ends with `_call` is a tool call, with `_call_output` its result; they meet on `call_id`. Of a
+//! stream only the finished items and the final event count.
+
+use super::{
+    chat::details,
+    conversation::{Conversation, texts},
+    json::{self, Raw},
+    reply::{Reply, short},
+    request::Borders,
+    turn::Role,
+};
+use std::borrow::Cow;
+
+/// Reads `input`: a text, or items.
+pub(super) fn history<'a>(
+    input: Raw<'a>,
+    conversation: &mut Conversation<'a>,
+    borders: &mut Borders<'_>,
+) {
+    if let Some(text) = json::string(input) {
+        conversation.text(Role::User, &text);
+    }
+    json::elements(input, |raw| {
+        borders.message(raw);
+        let item = Item::read(raw);
+        if item.is_call() {
+            let arguments = item.arguments();
+            conversation.call(item.call, item.name, &arguments);
+        } else if item.kind.ends_with("_call_output") {
+            let failed = item.status == "failed" || item.status == "incomplete";
+            let text = item.output.map(texts).unwrap_or_default();
+            conversation.result(&item.call, failed, &text);
+        } else if let Some(content) = item.content {
+            let role = match &*item.role {
+                "system" | "developer" => return,
+                "assistant" => Role::Assistant,
+                _ => Role::User,
+            };
+            if item.kind == "message" || item.kind.is_empty() {
+                conversation.parts(role, content);
+            }
+        }
+    });
+}
+
+/// The fields of an item that matter, whatever its type.
+#[derive(Default)]
+struct Item<'a> {
+    kind: Cow<'a, str>,
+    role: Cow<'a, str>,
+    status: Cow<'a, str>,
+    call: Cow<'a, str>,
+    name: Cow<'a, str>,
+    content: Option<Raw<'a>>,
+    output: Option<Raw<'a>>,
+    arguments: Option<Raw<'a>>,
+}
+
+impl<'a> Item<'a> {
+    fn read(raw: Raw<'a>) -> Self {
+        let mut item = Self::default();
+        let mut id = Cow::Borrowed("");
+        let text = |value| json::string(value).unwrap_or_default();
+        json::members(raw, |key, value| match key {
+            "type" => item.kind = text(value),
+            "role" => item.role = text(value),
+            "status" => item.status = text(value),
+            "id" => id = text(value),
+            "call_id" => item.call = text(value),
+            "name" => item.name = text(value),
+            "content" => item.content = Some(value),
+            "output" => item.output = Some(value),
+            "arguments" | "input" | "action" => item.arguments = Some(value),
+            _ => {}
+        });
+        if item.is_call() {
+            // The provider's own tools have no name but their type, and are known by the item's id.
+            if item.name.is_empty() {
+                let name = item.kind.strip_suffix("_call").unwrap_or(&item.kind);
+                item.name = Cow::Owned(name.to_owned());
+            }
+            if item.call.is_empty() {
+                item.call = id;
+            }
+        }
+        item
+    }
+
+    fn is_call(&self) -> bool {
+        self.kind.ends_with("_call")
+    }
+
+    fn arguments(&self) -> Cow<'a, str> {
+        match self.arguments {
+            Some(raw) => json::string(raw).unwrap_or(Cow::Borrowed(raw.get())),
+            None => Cow::Borrowed(""),
+        }
+    }
+
+    /// As a part of a reply.
+    fn reply(self, reply: &mut Reply) {
+        if self.is_call() {
+            if self.kind == "web_search_call" {
+                let searches = &mut reply.counts.web_searches;
+                *searches = Some(searches.unwrap_or(0) + 1);
+            }
+            let arguments = self.arguments();
+            reply.call(&self.call, &self.name, &arguments);
+            reply.stop_reason = Some("tool_use".to_owned());
+        } else if self.kind == "message"
+            && let Some(content) = self.content
+        {
+            reply.stop_reason = None;
+            json::elements(content, |part| {
+                if let Some(text) = json::get(part, "text").and_then(json::string) {
+                    reply.text(&text);
+                }
+            });
+        }
+    }
+}
+
+/// Reads a whole response object; `items` says whether its output has not been read yet.
+pub(super) fn response(reply: &mut Reply, raw: Raw<'_>, items: bool) {
+    let mut status = Cow::Borrowed("");
+    let mut reason = None;
+    json::members(raw, |key, value| {
+        let text = || json::string(value).and_then(|text| short(&text));
+        match key {
+            "id" => reply.id = text().or(reply.id.take()),
+            "model" => reply.model = text().or(reply.model.take()),
+            "service_tier" => reply.service_tier = text().or(reply.service_tier.take()),
+            "status" => status = json::string(value).unwrap_or_default(),
+            "incomplete_details" => {
+                reason = json::get(value, "reason").and_then(json::string);
+            }
+            "usage" => usage(reply, value),
+            "error" => reply.error |= json::is_object(value),
+            "output" if items => {
+                json::elements(value, |item| Item::read(item).reply(reply));
+            }
+            _ => {}
+        }
+    });
+    reply.started = true;
+    match &*status {
+        "completed" => {
+            reply.stop_reason.get_or_insert_with(|| "completed".to_owned());
+        }
+        "incomplete" => reply.stop_reason = short(&reason.unwrap_or(status)),
+        "failed" => {
+            reply.error = true;
+            reply.stop_reason = short(&status);
+        }
+        "cancelled" => reply.stop_reason = short(&status),
+        _ => {}
+    }
+}
+
+/// Reads one event of a stream.
+pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
+    let mut kind = Cow::Borrowed("");
+    let (mut item, mut whole) = (None, None);
+    json::object(data, |key, value| match key {
+        "type" => kind = json::string(value).unwrap_or_default(),
+        "item" => item = Some(value),
+        "response" => whole = Some(value),
+        _ => {}
+    })?;
+    reply.started = true;
+    match &*kind {
+        "response.output_item.done" => {
+            if let Some(item) = item {
+                Item::read(item).reply(reply);
+            }
+        }
+        "response.created" | "response.in_progress" | "response.queued" => {
+            if let Some(whole) = whole {
+                response(reply, whole, false);
+            }
+        }
+        "response.completed" | "response.incomplete" | "response.failed" => {
+            if let Some(whole) = whole {
+                let unread = reply.is_empty();
+                response(reply, whole, unread);
+            }
+            reply.error |= kind == "response.failed";
+            reply.finished = true;
+        }
+        "error" => reply.error = true,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Reads a `usage` object.
+pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
+    let counts = &mut reply.counts;
+    let last = |known: &mut Option<u64>, value| *known = json::count(value).or(*known);
+    json::members(raw, |key, value| match key {
+        "input_tokens" => last(&mut counts.input_all, value),
+        "output_tokens" => last(&mut counts.output, value),
+        "input_tokens_details" => details(counts, value),
+        "output_tokens_details" => {
+            if let Some(reasoning) = json::get(value, "reasoning_tokens") {
+                last(&mut counts.reasoning, reasoning);
+            }
+        }
+        _ => {}
+    });
+}

@@ -369,6 +369,18 @@ pub enum UsageState {
     Unknown,
 }
 
+impl UsageState {
+    /// The name in records, pages and exports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Reported => "reported",
+            Self::Partial => "partial",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What a request cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
@@ -399,6 +411,20 @@ pub enum CostState {
     Priced,
     /// Tokens without a known price: never counted as zero dollars.
     Unpriced,
+}
+
+impl CostState {
+    /// Every state, for tables and tests.
+    pub const ALL: [Self; 3] = [Self::None, Self::Priced, Self::Unpriced];
+
+    /// The name in records, metrics and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Priced => "priced",
+            Self::Unpriced => "unpriced",
+        }
+    }
 }
 
 /// One tool call that the model made, or one result that the request carried.

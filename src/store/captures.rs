@@ -1,0 +1,372 @@
+//! What `captures.redb` does: stores bodies as shared segments, rebuilds them, and lets the oldest go.
+//!
+//! Owns: the rows of that file. A segment is stored once by its hash and numbered in the order of arrival, so a body
+//! whose history is known is a handful of runs of numbers: bytes grow linearly with a conversation. The work that takes
+//! long (hashing, compression) happens before the transaction opens.
+//! In: captures, secrets already redacted. Out: the same bytes. Must not know: threads, records.
+
+use super::codec::{Packer, decode, encode, unpack};
+use super::file::{File, ReadError};
+use super::schema::{CAPTURE_META, CAPTURES, SEGMENT_BYTES, SEGMENT_REFERENCES, SEGMENTS};
+use super::segment::each_segment;
+use crate::record::{Capture, CapturedBody, RequestId};
+use redb::{ReadableTable, Table, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+
+type Hash = [u8; 32];
+
+/// One request's row.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Row {
+    request_head: Vec<(String, String)>,
+    response_head: Vec<(String, String)>,
+    request: BodyRow,
+    response: BodyRow,
+}
+
+/// One body: runs of segment numbers (first, how many), in order.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct BodyRow {
+    runs: Vec<(u64, u64)>,
+    truncated: bool,
+    size: u64,
+}
+
+impl BodyRow {
+    fn new(numbers: &[u64], body: &CapturedBody) -> Self {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for &number in numbers {
+            match runs.last_mut() {
+                Some((first, count)) if *first + *count == number => *count += 1,
+                _ => runs.push((number, 1)),
+            }
+        }
+        Self {
+            runs,
+            truncated: body.truncated,
+            size: body.size,
+        }
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.runs
+            .iter()
+            .flat_map(|&(first, count)| first..first.saturating_add(count))
+    }
+}
+
+/// Captures that are hashed and compressed, ready for a transaction.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    captures: Vec<PreparedCapture>,
+    /// Segments that the file does not have yet.
+    new: HashMap<Hash, Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct PreparedCapture {
+    id: RequestId,
+    capture: Capture,
+    request: Vec<Hash>,
+    response: Vec<Hash>,
+}
+
+/// Hashes the bodies and compresses what the file lacks. Only the thread that writes the file may call this.
+pub(super) fn prepare(
+    file: &File,
+    packer: &mut Packer,
+    captures: &[(RequestId, Capture)],
+) -> Result<Prepared, ReadError> {
+    file.read(|read| {
+        let known = read.open_table(SEGMENTS)?;
+        let mut prepared = Prepared::default();
+        for (id, capture) in captures {
+            let mut hashes = [Vec::new(), Vec::new()];
+            let mut failed = None;
+            for (body, hashes) in [&capture.request, &capture.response]
+                .into_iter()
+                .zip(&mut hashes)
+            {
+                each_segment(body, |bytes| {
+                    let hash = *blake3::hash(bytes).as_bytes();
+                    hashes.push(hash);
+                    if let Entry::Vacant(vacant) = prepared.new.entry(hash) {
+                        match known.get(&hash) {
+                            Ok(Some(_)) => {}
+                            Ok(None) => {
+                                vacant.insert(packer.pack(bytes));
+                            }
+                            Err(error) => failed = Some(error),
+                        }
+                    }
+                });
+            }
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            let [request, response] = hashes;
+            prepared.captures.push(PreparedCapture {
+                id: *id,
+                capture: capture.without_bodies(),
+                request,
+                response,
+            });
+        }
+        Ok(prepared)
+    })
+}
+
+impl Capture {
+    /// Heads, and what is known about the bodies, without their bytes.
+    fn without_bodies(&self) -> Self {
+        let bare = |body: &CapturedBody| CapturedBody {
+            truncated: body.truncated,
+            size: body.size,
+            ..CapturedBody::default()
+        };
+        Self {
+            request_head: self.request_head.clone(),
+            response_head: self.response_head.clone(),
+            request: bare(&self.request),
+            response: bare(&self.response),
+        }
+    }
+}
+
+/// The tables of one transaction, and what it changes in sum.
+struct Tables<'t> {
+    captures: Table<'t, u128, &'static [u8]>,
+    segments: Table<'t, &'static Hash, u64>,
+    bytes: Table<'t, u64, &'static [u8]>,
+    references: Table<'t, u64, (u64, &'static Hash)>,
+    meta: Table<'t, &'static str, u64>,
+    live: u64,
+    next: u64,
+    /// Changes of reference counts, written once for each segment.
+    changed: BTreeMap<u64, i64>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(write: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        let meta = write.open_table(CAPTURE_META)?;
+        let number = |name| -> Result<u64, redb::Error> {
+            Ok(meta.get(name)?.map_or(0, |number| number.value()))
+        };
+        let (live, next) = (number("live_bytes")?, number("next_segment")?);
+        Ok(Self {
+            captures: write.open_table(CAPTURES)?,
+            segments: write.open_table(SEGMENTS)?,
+            bytes: write.open_table(SEGMENT_BYTES)?,
+            references: write.open_table(SEGMENT_REFERENCES)?,
+            meta,
+            live,
+            next,
+            changed: BTreeMap::new(),
+        })
+    }
+
+    fn refer(
+        &mut self,
+        hashes: &[Hash],
+        new: &HashMap<Hash, Vec<u8>>,
+    ) -> Result<Vec<u64>, redb::Error> {
+        let mut numbers = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let known = self.segments.get(hash)?.map(|number| number.value());
+            let number = match (known, new.get(hash)) {
+                (Some(number), _) => number,
+                (None, Some(bytes)) => {
+                    let number = self.next;
+                    self.next += 1;
+                    self.segments.insert(hash, number)?;
+                    self.bytes.insert(number, bytes.as_slice())?;
+                    self.references.insert(number, (0, hash))?;
+                    self.live += bytes.len() as u64;
+                    number
+                }
+                // Prepared against a state that is gone; the caller prepares again.
+                (None, None) => {
+                    return Err(redb::Error::Corrupted("a segment is missing".into()));
+                }
+            };
+            *self.changed.entry(number).or_default() += 1;
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+
+    fn insert(
+        &mut self,
+        capture: &PreparedCapture,
+        new: &HashMap<Hash, Vec<u8>>,
+        packer: &mut Packer,
+    ) -> Result<(), redb::Error> {
+        if self.captures.get(capture.id.0)?.is_some() {
+            return Ok(());
+        }
+        let request = self.refer(&capture.request, new)?;
+        let response = self.refer(&capture.response, new)?;
+        let row = Row {
+            request_head: capture.capture.request_head.clone(),
+            response_head: capture.capture.response_head.clone(),
+            request: BodyRow::new(&request, &capture.capture.request),
+            response: BodyRow::new(&response, &capture.capture.response),
+        };
+        let row = packer.pack(&encode(&row));
+        self.live += row.len() as u64;
+        self.captures.insert(capture.id.0, row.as_slice())?;
+        Ok(())
+    }
+
+    fn remove(&mut self, id: u128) -> Result<bool, redb::Error> {
+        let Some(packed) = self.captures.remove(id)?.map(|row| row.value().to_vec()) else {
+            return Ok(false);
+        };
+        self.live = self.live.saturating_sub(packed.len() as u64);
+        if let Ok(row) = read_row(&packed) {
+            for number in row.request.numbers().chain(row.response.numbers()) {
+                *self.changed.entry(number).or_default() -= 1;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes the reference counts and lets go of segments that nobody refers to.
+    fn settle(&mut self) -> Result<(), redb::Error> {
+        for (number, change) in std::mem::take(&mut self.changed) {
+            let row = self.references.get(number)?.map(|row| {
+                let (count, hash) = row.value();
+                (count, *hash)
+            });
+            let Some((count, hash)) = row else {
+                continue;
+            };
+            match count.saturating_add_signed(change) {
+                0 => {
+                    self.references.remove(number)?;
+                    self.segments.remove(&hash)?;
+                    if let Some(bytes) = self.bytes.remove(number)? {
+                        self.live = self.live.saturating_sub(bytes.value().len() as u64);
+                    }
+                }
+                count => {
+                    self.references.insert(number, (count, &hash))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the changes; returns the live bytes.
+    fn close(mut self) -> Result<u64, redb::Error> {
+        self.settle()?;
+        self.meta.insert("live_bytes", self.live)?;
+        self.meta.insert("next_segment", self.next)?;
+        Ok(self.live)
+    }
+}
+
+fn read_row(packed: &[u8]) -> Result<Row, ReadError> {
+    Ok(decode("captures", &unpack("captures", packed)?)?)
+}
+
+/// Stores prepared captures; those that are already there stay as they are. Returns the live bytes.
+pub(super) fn store(
+    file: &File,
+    packer: &mut Packer,
+    prepared: &Prepared,
+) -> Result<u64, redb::Error> {
+    file.write(|write| {
+        let mut tables = Tables::open(write)?;
+        for capture in &prepared.captures {
+            tables.insert(capture, &prepared.new, packer)?;
+        }
+        tables.close()
+    })
+}
+
+/// Removes the captures of these requests. Returns how many there were, and the live bytes.
+pub(super) fn remove(file: &File, ids: &[RequestId]) -> Result<(u64, u64), redb::Error> {
+    file.write(|write| {
+        let mut tables = Tables::open(write)?;
+        let mut removed = 0;
+        for id in ids {
+            removed += u64::from(tables.remove(id.0)?);
+        }
+        Ok((removed, tables.close()?))
+    })
+}
+
+/// Removes at most `most` captures, oldest first: those from before `before`, and more while the live bytes exceed
+/// `cap`. Returns how many went, and the live bytes.
+pub(super) fn remove_oldest(
+    file: &File,
+    before: RequestId,
+    cap: u64,
+    most: u64,
+) -> Result<(u64, u64), redb::Error> {
+    file.write(|write| {
+        let mut tables = Tables::open(write)?;
+        let mut removed = 0;
+        while removed < most {
+            let Some(oldest) = tables.captures.first()?.map(|(id, _)| id.value()) else {
+                break;
+            };
+            if oldest >= before.0 && tables.live <= cap {
+                break;
+            }
+            tables.remove(oldest)?;
+            tables.settle()?;
+            removed += 1;
+        }
+        Ok((removed, tables.close()?))
+    })
+}
+
+/// The live bytes: what the byte cap is about.
+pub(super) fn live_bytes(file: &File) -> Result<u64, ReadError> {
+    file.read(|read| {
+        let meta = read.open_table(CAPTURE_META)?;
+        Ok(meta.get("live_bytes")?.map_or(0, |number| number.value()))
+    })
+}
+
+/// Rebuilds the capture of one request: each body is one chunk, without borders.
+pub(super) fn read(file: &File, id: RequestId) -> Result<Option<Capture>, ReadError> {
+    file.read(|read| {
+        let captures = read.open_table(CAPTURES)?;
+        let Some(row) = captures.get(id.0)? else {
+            return Ok(None);
+        };
+        let row = read_row(row.value())?;
+        let segments = read.open_table(SEGMENT_BYTES)?;
+        let rebuild = |body: &BodyRow| -> Result<CapturedBody, ReadError> {
+            let mut whole = Vec::new();
+            for number in body.numbers() {
+                let packed = segments.get(number)?.ok_or_else(|| super::codec::BadRow {
+                    table: "segment_bytes",
+                    why: format!("segment {number} is missing"),
+                })?;
+                whole.extend_from_slice(&unpack("segment_bytes", packed.value())?);
+            }
+            let chunks = if whole.is_empty() {
+                Vec::new()
+            } else {
+                vec![whole.into()]
+            };
+            Ok(CapturedBody {
+                chunks,
+                borders: Vec::new(),
+                truncated: body.truncated,
+                size: body.size,
+            })
+        };
+        Ok(Some(Capture {
+            request: rebuild(&row.request)?,
+            response: rebuild(&row.response)?,
+            request_head: row.request_head,
+            response_head: row.response_head,
+        }))
+    })
+}

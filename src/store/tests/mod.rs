@@ -1,0 +1,9 @@
+//! Tests of the store: each file is about one promise.
+
+mod basics;
+mod bodies;
+mod faults;
+mod fixture;
+mod model;
+mod removal;
+mod support;

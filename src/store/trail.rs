@@ -1,0 +1,65 @@
+//! The audit trail and the history of the configuration: who did what that others must be able to see.
+//!
+//! Owns: [`AuditEntry`] and [`ConfigVersion`]. Must not know: who may do what, tables.
+
+use crate::record::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One thing that somebody did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// The stable key of who did it, or `host` for the command line.
+    pub who: String,
+    /// Their login name then.
+    #[serde(default)]
+    pub login: String,
+    /// What they did.
+    pub action: AuditAction,
+    /// To whom or what: a request id, a user, a version.
+    #[serde(default)]
+    pub subject: String,
+    /// More about it, in words.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// What an audit entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditAction {
+    /// Looked at a capture of somebody else.
+    ViewedCapture,
+    /// Exported data.
+    Exported,
+    /// Erased a person's data.
+    Erased,
+    /// Changed the configuration.
+    ConfigChanged,
+}
+
+impl AuditAction {
+    /// The name in the trail, pages and exports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ViewedCapture => "viewed_capture",
+            Self::Exported => "exported",
+            Self::Erased => "erased",
+            Self::ConfigChanged => "config_changed",
+        }
+    }
+}
+
+/// One version of the configuration document, secrets taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigVersion {
+    /// Its number, from 1.
+    pub version: u64,
+    /// The text.
+    pub text: String,
+    /// Who saved it.
+    pub who: String,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,419 @@
+//! The counters: what one finished record adds, under which keys, and how rows of them are kept.
+//!
+//! Owns: [`UsageKey`], [`Counters`], [`Histogram`], the tool counters and their row layout. In: a finished record. Out:
+//! what `/metrics`, the pages and `export` add up; all three read the same rows.
+//! Must not know: transactions, threads.
+
+use super::codec::{Varints, put_varint};
+use super::schema::{HourlyParts, UsageParts};
+use crate::record::{CostState, End, Record, Usage};
+
+/// The class of a status, as a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StatusClass {
+    /// No response head was sent.
+    #[default]
+    None,
+    /// 100 to 199.
+    Informational,
+    /// 200 to 299.
+    Success,
+    /// 300 to 399.
+    Redirection,
+    /// 400 to 499.
+    ClientError,
+    /// 500 and above.
+    ServerError,
+}
+
+impl StatusClass {
+    /// Every class, for tables and tests.
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::Informational,
+        Self::Success,
+        Self::Redirection,
+        Self::ClientError,
+        Self::ServerError,
+    ];
+
+    /// The class of a status.
+    pub const fn of(status: Option<u16>) -> Self {
+        match status {
+            None => Self::None,
+            Some(..200) => Self::Informational,
+            Some(200..300) => Self::Success,
+            Some(300..400) => Self::Redirection,
+            Some(400..500) => Self::ClientError,
+            Some(500..) => Self::ServerError,
+        }
+    }
+
+    /// The name in keys, metrics and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+        }
+    }
+}
+
+/// A text as part of a key: cut, so that no key can grow without bound.
+pub(super) fn part(text: &str) -> &str {
+    const LONGEST: usize = 200;
+    if text.len() <= LONGEST {
+        return text;
+    }
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
+/// Under what a finished request is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UsageKey {
+    /// Hours since 1970 in which the request began; 0 in totals.
+    pub hour: u32,
+    /// The stable key of the caller.
+    pub user: String,
+    /// The provider's id, or empty.
+    pub provider: String,
+    /// The model as configured, or empty.
+    pub model: String,
+    /// The client's short name.
+    pub client: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The class of the status.
+    pub class: StatusClass,
+    /// How it ended.
+    pub end: End,
+    /// Whether a price was known.
+    pub cost: CostState,
+}
+
+impl UsageKey {
+    /// The key under which a record counts.
+    pub fn of(record: &Record) -> Self {
+        let text = |text: &Option<String>| part(text.as_deref().unwrap_or_default()).to_owned();
+        Self {
+            hour: record.started.hour(),
+            user: part(&record.who.user).to_owned(),
+            provider: text(&record.provider),
+            model: text(&record.model),
+            client: part(&record.client.name).to_owned(),
+            endpoint: record.endpoint.as_str().to_owned(),
+            class: StatusClass::of(record.status),
+            end: record.end,
+            cost: record.cost.state,
+        }
+    }
+
+    pub(super) fn parts(&self) -> UsageParts<'_> {
+        (
+            &self.user,
+            &self.provider,
+            &self.model,
+            &self.client,
+            &self.endpoint,
+            self.class.as_str(),
+            self.end.as_str(),
+            self.cost.as_str(),
+        )
+    }
+
+    pub(super) fn hourly_parts(&self) -> HourlyParts<'_> {
+        let (user, provider, model, client, endpoint, class, end, cost) = self.parts();
+        (
+            self.hour, user, provider, model, client, endpoint, class, end, cost,
+        )
+    }
+
+    pub(super) fn from_parts(hour: u32, parts: UsageParts<'_>) -> Self {
+        let (user, provider, model, client, endpoint, class, end, cost) = parts;
+        Self {
+            hour,
+            user: user.to_owned(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            client: client.to_owned(),
+            endpoint: endpoint.to_owned(),
+            class: named(StatusClass::ALL, StatusClass::as_str, class),
+            end: named(End::ALL, End::as_str, end),
+            cost: named(CostState::ALL, CostState::as_str, cost),
+        }
+    }
+
+    pub(super) fn from_hourly(parts: HourlyParts<'_>) -> Self {
+        let (hour, user, provider, model, client, endpoint, class, end, cost) = parts;
+        Self::from_parts(
+            hour,
+            (user, provider, model, client, endpoint, class, end, cost),
+        )
+    }
+}
+
+/// The member of a closed set by its name on disk.
+fn named<T: Copy + Default, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+    text: &str,
+) -> T {
+    all.into_iter()
+        .find(|one| name(*one) == text)
+        .unwrap_or_default()
+}
+
+/// How often something took how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Microseconds, all together.
+    pub sum_us: u64,
+    /// Observations at most as long as the bound, and longer than the one before; the last has no bound.
+    pub buckets: [u64; Self::BOUNDS_US.len() + 1],
+}
+
+impl Histogram {
+    /// The upper bounds of all buckets but the last, in microseconds.
+    pub const BOUNDS_US: [u64; 15] = [
+        10_000,
+        25_000,
+        50_000,
+        100_000,
+        250_000,
+        500_000,
+        1_000_000,
+        2_500_000,
+        5_000_000,
+        10_000_000,
+        30_000_000,
+        60_000_000,
+        120_000_000,
+        300_000_000,
+        900_000_000,
+    ];
+
+    /// How many were observed.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    fn observe(&mut self, us: u64) {
+        self.sum_us += us;
+        let bucket = Self::BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket] += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sum_us += other.sum_us;
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// What is counted of finished requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens by kind.
+    pub usage: Usage,
+    /// Pico-dollars of the priced ones.
+    pub cost_pico: u64,
+    /// Bytes of request bodies.
+    pub request_bytes: u64,
+    /// Bytes of response bodies.
+    pub response_bytes: u64,
+    /// Time to the first byte of the response body, of those that had one.
+    pub first_byte: Histogram,
+    /// Time to the end.
+    pub total: Histogram,
+}
+
+impl Counters {
+    /// What one finished record adds.
+    pub fn of(record: &Record) -> Self {
+        let mut counters = Self {
+            requests: 1,
+            usage: record.usage,
+            cost_pico: record.cost.pico,
+            request_bytes: record.bytes.request,
+            response_bytes: record.bytes.response,
+            ..Self::default()
+        };
+        if record.timings.first_byte_us > 0 {
+            counters.first_byte.observe(record.timings.first_byte_us);
+        }
+        counters.total.observe(record.timings.total_us);
+        counters
+    }
+
+    /// Adds another row.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        add_usage(&mut self.usage, &other.usage);
+        self.cost_pico += other.cost_pico;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.first_byte.add(&other.first_byte);
+        self.total.add(&other.total);
+    }
+
+    /// The row; a later version appends its numbers at the end.
+    pub(super) fn to_row(self) -> Vec<u8> {
+        let usage = &self.usage;
+        let mut row = Vec::with_capacity(96);
+        for number in [
+            self.requests,
+            usage.input,
+            usage.cache_read,
+            usage.cache_write,
+            usage.cache_write_1h,
+            usage.output,
+            usage.reasoning,
+            usage.web_searches,
+            self.cost_pico,
+            self.request_bytes,
+            self.response_bytes,
+        ] {
+            put_varint(&mut row, number);
+        }
+        for histogram in [&self.first_byte, &self.total] {
+            put_varint(&mut row, histogram.sum_us);
+            for bucket in histogram.buckets {
+                put_varint(&mut row, bucket);
+            }
+        }
+        row
+    }
+
+    pub(super) fn from_row(row: &[u8]) -> Self {
+        let mut row = Varints(row);
+        let mut counters = Self {
+            requests: row.next(),
+            usage: Usage {
+                input: row.next(),
+                cache_read: row.next(),
+                cache_write: row.next(),
+                cache_write_1h: row.next(),
+                output: row.next(),
+                reasoning: row.next(),
+                web_searches: row.next(),
+            },
+            cost_pico: row.next(),
+            request_bytes: row.next(),
+            response_bytes: row.next(),
+            ..Self::default()
+        };
+        for histogram in [&mut counters.first_byte, &mut counters.total] {
+            histogram.sum_us = row.next();
+            for bucket in &mut histogram.buckets {
+                *bucket = row.next();
+            }
+        }
+        counters
+    }
+}
+
+/// Adds tokens, kind by kind.
+pub(super) fn add_usage(sum: &mut Usage, more: &Usage) {
+    for (sum, more) in kinds(sum).into_iter().zip(kinds(&mut more.clone())) {
+        *sum += *more;
+    }
+}
+
+/// Takes tokens away again, kind by kind.
+pub(super) fn subtract_usage(sum: &mut Usage, less: &Usage) {
+    for (sum, less) in kinds(sum).into_iter().zip(kinds(&mut less.clone())) {
+        *sum = sum.saturating_sub(*less);
+    }
+}
+
+fn kinds(usage: &mut Usage) -> [&mut u64; 7] {
+    let Usage {
+        input,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        output,
+        reasoning,
+        web_searches,
+    } = usage;
+    [
+        input,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        output,
+        reasoning,
+        web_searches,
+    ]
+}
+
+/// Under what tool calls are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToolKey {
+    /// Hours since 1970 in which the request began.
+    pub hour: u32,
+    /// The stable key of the caller.
+    pub user: String,
+    /// The tool's name.
+    pub tool: String,
+}
+
+/// What is counted of tool calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToolCounters {
+    /// Calls that the model made.
+    pub calls: u64,
+    /// Results that reported an error.
+    pub errors: u64,
+    /// Bytes of arguments.
+    pub argument_bytes: u64,
+}
+
+impl ToolCounters {
+    /// What a finished record adds, tool by tool.
+    pub fn of(record: &Record) -> impl Iterator<Item = (ToolKey, Self)> + '_ {
+        record.tools.iter().map(|tool| {
+            let key = ToolKey {
+                hour: record.started.hour(),
+                user: part(&record.who.user).to_owned(),
+                tool: part(&tool.name).to_owned(),
+            };
+            let counters = Self {
+                calls: u64::from(tool.result_error.is_none()),
+                errors: u64::from(tool.result_error == Some(true)),
+                argument_bytes: tool.argument_bytes,
+            };
+            (key, counters)
+        })
+    }
+
+    /// Adds another row.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.argument_bytes += other.argument_bytes;
+    }
+
+    pub(super) fn to_row(self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(12);
+        for number in [self.calls, self.errors, self.argument_bytes] {
+            put_varint(&mut row, number);
+        }
+        row
+    }
+
+    pub(super) fn from_row(row: &[u8]) -> Self {
+        let mut row = Varints(row);
+        Self {
+            calls: row.next(),
+            errors: row.next(),
+            argument_bytes: row.next(),
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! The writing side of the store: a handle that never waits, and what it can be asked to do.
+//!
+//! Owns: [`Writer`], its statistics, and the rule of what is lost first when memory runs short: bodies, then the oldest
+//! events. In: records, bodies, audit entries. Out: nothing but numbers; the threads of `records` and `bodies` write.
+//! Must not know: tables, redb.
+
+use super::queue::{Phase, Queue};
+use super::{AuditEntry, Retention};
+use crate::record::{Capture, CaptureMode, CapturedBody, Record, RequestId, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What the thread of `aperture.redb` writes.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// A request began, or goes on.
+    Update(Box<Record>),
+    /// A request ended.
+    Finish(Box<Record>),
+    /// Its bodies were lost after it was queued.
+    CaptureLost(RequestId, &'static str),
+    /// An audit entry under its time-ordered id.
+    Audit(RequestId, Box<AuditEntry>),
+    /// An upstream object has an owner.
+    Own {
+        provider: String,
+        upstream: String,
+        user: String,
+        at: Timestamp,
+    },
+    /// The configuration changed.
+    Config {
+        text: String,
+        who: String,
+        at: Timestamp,
+    },
+}
+
+impl Event {
+    /// Bytes in memory, about.
+    pub(super) fn size(&self) -> usize {
+        const FRAME: usize = 128;
+        let inner = match self {
+            Self::Update(record) | Self::Finish(record) => record_size(record),
+            Self::CaptureLost(..) => 0,
+            Self::Audit(_, entry) => {
+                size_of::<AuditEntry>() + entry.subject.len() + entry.detail.len()
+            }
+            Self::Own {
+                provider,
+                upstream,
+                user,
+                ..
+            } => provider.len() + upstream.len() + user.len(),
+            Self::Config { text, who, .. } => text.len() + who.len(),
+        };
+        FRAME + inner
+    }
+}
+
+fn record_size(record: &Record) -> usize {
+    let tools: usize = record
+        .tools
+        .iter()
+        .map(|tool| size_of_val(tool) + tool.name.len() + tool.call.len())
+        .sum();
+    let long = [&record.title, &record.grant, &record.failure, &record.agent];
+    let texts: usize = long.into_iter().flatten().map(String::len).sum();
+    size_of::<Record>() + 512 + record.path.len() + texts + tools + 8 * record.anchors.len()
+}
+
+/// What the thread of `captures.redb` writes.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) id: RequestId,
+    pub(super) capture: Capture,
+}
+
+impl Body {
+    pub(super) fn size(&self) -> usize {
+        capture_size(&self.capture)
+    }
+}
+
+fn capture_size(capture: &Capture) -> usize {
+    let body = |body: &CapturedBody| {
+        let bytes: usize = body.chunks.iter().map(|chunk| chunk.len() + 32).sum();
+        bytes + 8 * body.borders.len()
+    };
+    let head = |head: &[(String, String)]| -> usize {
+        head.iter()
+            .map(|(name, value)| name.len() + value.len() + 48)
+            .sum()
+    };
+    256 + body(&capture.request)
+        + body(&capture.response)
+        + head(&capture.request_head)
+        + head(&capture.response_head)
+}
+
+/// Why something asked of the store was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk does not take it; the store goes on trying with what is queued.
+    #[error("the store can't write: {0}")]
+    Disk(String),
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// What was removed by age or size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Captures.
+    pub captures: u64,
+    /// Records of requests.
+    pub records: u64,
+    /// Rows of hourly counters.
+    pub counters: u64,
+    /// Audit entries.
+    pub audit: u64,
+}
+
+/// What was erased of one person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Records made anonymous.
+    pub records: u64,
+    /// Captures removed.
+    pub captures: u64,
+    /// Requests under way, which were left alone.
+    pub in_flight: u64,
+}
+
+/// Asked of the thread of `aperture.redb`, done after what is queued.
+#[derive(Debug)]
+pub(super) enum RecordJob {
+    Flush(Reply<()>),
+    Prune(Timestamp, Reply<Pruned>),
+    Erase { user: String, reply: Reply<Erased> },
+}
+
+/// Asked of the thread of `captures.redb`.
+#[derive(Debug)]
+pub(super) enum BodyJob {
+    Flush(Reply<()>),
+    Prune(Timestamp, Reply<u64>),
+    Remove(Vec<RequestId>, Reply<u64>),
+}
+
+/// The health of one file.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    pub(super) commits: AtomicU64,
+    pub(super) last_commit: AtomicU64,
+    pub(super) failing: Mutex<Option<String>>,
+    pub(super) last_error: Mutex<Option<String>>,
+}
+
+impl Health {
+    pub(super) fn committed(&self) {
+        self.commits.fetch_add(1, Relaxed);
+        self.last_commit.store(Timestamp::now().0, Relaxed);
+        *self.failing.lock() = None;
+    }
+
+    /// Notes a failure; true when it is the first since the last commit.
+    pub(super) fn failed(&self, why: &str) -> bool {
+        *self.last_error.lock() = Some(why.to_owned());
+        self.failing.lock().replace(why.to_owned()).is_none()
+    }
+}
+
+/// What the handles and both threads share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) records: Queue<Event, RecordJob>,
+    pub(super) bodies: Queue<Body, BodyJob>,
+    pub(super) retention: RwLock<Retention>,
+    pub(super) main: Health,
+    pub(super) captures: Health,
+    pub(super) lost_bodies: AtomicU64,
+    pub(super) lost_records: AtomicU64,
+    pub(super) lost_updates: AtomicU64,
+    pub(super) live_bytes: AtomicU64,
+}
+
+impl Shared {
+    /// Counts what the queue had to let go of.
+    pub(super) fn lost(&self, events: &[Event]) {
+        for event in events {
+            match event {
+                // A later event of the same request carries all that this one did.
+                Event::Update(_) | Event::CaptureLost(..) => &self.lost_updates,
+                Event::Finish(_) | Event::Audit(..) | Event::Own { .. } | Event::Config { .. } => {
+                    &self.lost_records
+                }
+            }
+            .fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn push(&self, event: Event) {
+        let size = event.size();
+        let gone = self.records.push(event, size);
+        if !gone.is_empty() {
+            self.lost(&gone);
+            tracing::warn!(
+                events = gone.len(),
+                "store.queue.lost: memory for events ran out"
+            );
+        }
+    }
+}
+
+/// The state of the store in numbers: for `/metrics`, `doctor` and the dashboard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events queued.
+    pub queued: u64,
+    /// Bytes of queued events.
+    pub queue_bytes: u64,
+    /// Bytes of queued bodies.
+    pub body_queue_bytes: u64,
+    /// Requests whose bodies were dropped.
+    pub lost_bodies: u64,
+    /// Finished records, audit entries and the like that were dropped.
+    pub lost_records: u64,
+    /// Starts and checkpoints that were dropped; a later event of the request carries the same.
+    pub lost_updates: u64,
+    /// Commits of both files.
+    pub commits: u64,
+    /// When records were last committed.
+    pub last_commit: Option<Timestamp>,
+    /// The newest error, also when it has passed.
+    pub last_error: Option<String>,
+    /// Why the store can't write at the moment.
+    pub degraded: Option<String>,
+    /// Bytes of `aperture.redb`.
+    pub main_file_bytes: u64,
+    /// Bytes of `captures.redb`.
+    pub capture_file_bytes: u64,
+    /// Bytes of captures that are alive: what the byte cap is about.
+    pub capture_live_bytes: u64,
+}
+
+/// Ends the threads when the last handle goes.
+#[derive(Debug)]
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.bodies.advance(Phase::Closing);
+        self.0.records.advance(Phase::Closing);
+    }
+}
+
+/// Hands records to the store; never waits, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    last: Arc<Last>,
+    files: Arc<super::Files>,
+    ended: Arc<Mutex<Option<Threads>>>,
+}
+
+/// Tells when each thread has ended.
+#[derive(Debug)]
+pub(super) struct Threads {
+    pub(super) records: oneshot::Receiver<()>,
+    pub(super) bodies: oneshot::Receiver<()>,
+}
+
+/// Takes everything out of a record that its capture mode does not allow.
+fn allowed(mut record: Record) -> Record {
+    if record.capture == CaptureMode::None {
+        record.title = None;
+        record.path.clear();
+        record.tools.clear();
+    }
+    record
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, files: Arc<super::Files>, threads: Threads) -> Self {
+        Self {
+            last: Arc::new(Last(shared)),
+            files,
+            ended: Arc::new(Mutex::new(Some(threads))),
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.last.0
+    }
+
+    /// A request began.
+    pub fn start(&self, record: &Record) {
+        self.update(record);
+    }
+
+    /// A request goes on: its figures so far. For long streams, every two seconds or so.
+    pub fn checkpoint(&self, record: &Record) {
+        self.update(record);
+    }
+
+    fn update(&self, record: &Record) {
+        self.shared()
+            .push(Event::Update(Box::new(allowed(record.clone()))));
+    }
+
+    /// A request ended; with its bodies, where they may be kept.
+    ///
+    /// When the queue has no room for the bodies they are dropped and the record says so; the record itself is not.
+    pub fn finish(&self, record: Record, capture: Option<Capture>) {
+        let mut record = allowed(record);
+        let capture = capture.filter(|_| record.capture == CaptureMode::Full);
+        let body = capture.map(|capture| Body {
+            id: record.id,
+            capture,
+        });
+        let size = body.as_ref().map_or(0, Body::size);
+        let body = match body {
+            Some(_) if !self.shared().bodies.reserve(size) => {
+                self.shared().lost_bodies.fetch_add(1, Relaxed);
+                record.capture_lost.get_or_insert_with(|| QUEUE_FULL.into());
+                None
+            }
+            body => body,
+        };
+        let id = record.id;
+        self.shared().push(Event::Finish(Box::new(record)));
+        if let Some(body) = body
+            && !self.shared().bodies.push_reserved(body, size)
+        {
+            self.shared().lost_body(id);
+        }
+    }
+
+    /// Somebody did something that admins must be able to see.
+    pub fn audit(&self, entry: AuditEntry) {
+        self.shared()
+            .push(Event::Audit(RequestId::new(), Box::new(entry)));
+    }
+
+    /// The upstream object `upstream` of `provider` belongs to `user`.
+    pub fn own(&self, provider: &str, upstream: &str, user: &str) {
+        self.shared().push(Event::Own {
+            provider: provider.to_owned(),
+            upstream: upstream.to_owned(),
+            user: user.to_owned(),
+            at: Timestamp::now(),
+        });
+    }
+
+    /// The configuration changed; `text` has its secrets taken out.
+    pub fn config_version(&self, text: String, who: String) {
+        self.shared().push(Event::Config {
+            text,
+            who,
+            at: Timestamp::now(),
+        });
+    }
+
+    /// How long things are kept, from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.shared().retention.write() = retention;
+    }
+
+    /// Waits until everything handed over so far is on disk.
+    ///
+    /// Cancel safe: nothing is lost when the caller stops waiting.
+    pub async fn flush(&self) -> Result<(), WriteError> {
+        // Bodies first: what happens to them is noted in records.
+        self.ask_bodies(BodyJob::Flush).await?;
+        self.ask_records(RecordJob::Flush).await
+    }
+
+    /// Removes what is too old or too much at `now`. The store does so by itself once a minute.
+    pub async fn prune(&self, now: Timestamp) -> Result<Pruned, WriteError> {
+        let captures = self.ask_bodies(|reply| BodyJob::Prune(now, reply)).await?;
+        let pruned = self
+            .ask_records(|reply| RecordJob::Prune(now, reply))
+            .await?;
+        Ok(Pruned { captures, ..pruned })
+    }
+
+    /// Removes a person's captures and texts and makes their records and counters anonymous. Audited.
+    pub async fn erase_user(&self, user: &str, by: AuditEntry) -> Result<Erased, WriteError> {
+        self.audit(by);
+        // Bodies that still wait in memory are on disk, and found, after this.
+        self.flush().await?;
+        let (files, owner) = (Arc::clone(&self.files), user.to_owned());
+        let ids = tokio::task::spawn_blocking(move || super::query::requests_of(&files, &owner))
+            .await
+            .map_err(|_| WriteError::Closed)?
+            .map_err(|error| WriteError::Disk(error.to_string()))?;
+        // Captures first: after a crash in between, the records still lead to what is left.
+        let captures = self.ask_bodies(|reply| BodyJob::Remove(ids, reply)).await?;
+        let erased = self
+            .ask_records(|reply| RecordJob::Erase {
+                user: user.to_owned(),
+                reply,
+            })
+            .await?;
+        Ok(Erased { captures, ..erased })
+    }
+
+    async fn ask_records<T>(
+        &self,
+        job: impl FnOnce(Reply<T>) -> RecordJob,
+    ) -> Result<T, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let pushed = self.shared().records.push_job(job(reply));
+        pushed.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    async fn ask_bodies<T>(&self, job: impl FnOnce(Reply<T>) -> BodyJob) -> Result<T, WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let pushed = self.shared().bodies.push_job(job(reply));
+        pushed.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Writes what is queued, at most until the deadline, then shuts both files. Returns the last statistics: what could
+    /// not be written is counted there as lost. Later calls only return them.
+    pub async fn close(&self, deadline: Duration) -> Stats {
+        let Some(threads) = self.ended.lock().take() else {
+            return self.stats();
+        };
+        // Bodies first: what is lost of them is noted in records.
+        self.shared().bodies.advance(Phase::Closing);
+        let mut bodies = threads.bodies;
+        let mut records = threads.records;
+        let drain = async {
+            let _ = (&mut bodies).await;
+            self.shared().records.advance(Phase::Closing);
+            let _ = (&mut records).await;
+        };
+        if tokio::time::timeout(deadline, drain).await.is_err() {
+            self.shared().bodies.advance(Phase::Abandoned);
+            self.shared().records.advance(Phase::Abandoned);
+            // A thread inside a disk call that hangs is left behind; what it holds counts as lost.
+            let grace = Duration::from_secs(1);
+            let both = async { (bodies.await.is_ok(), records.await.is_ok()) };
+            if tokio::time::timeout(grace, both).await.is_err() {
+                self.shared().give_up();
+                return self.stats();
+            }
+        }
+        let stats = self.stats();
+        self.files.captures.close();
+        self.files.main.close();
+        stats
+    }
+
+    /// The state of the store in numbers.
+    pub fn stats(&self) -> Stats {
+        self.shared().stats(&self.files)
+    }
+}
+
+/// Why a record has no capture: the bodies found no room.
+const QUEUE_FULL: &str = "queue_full";
+/// Why a record has no capture: the disk did not take it before the end.
+const DISK: &str = "disk";
+
+impl Shared {
+    /// Counts bodies that the disk did not take, and has their record say so.
+    pub(super) fn lost_body(&self, id: RequestId) {
+        self.lost_bodies.fetch_add(1, Relaxed);
+        self.push(Event::CaptureLost(id, DISK));
+    }
+
+    /// Ends both queues and counts what is left in them as lost.
+    pub(super) fn give_up(&self) {
+        let (bodies, _) = self.bodies.end();
+        self.lost_bodies.fetch_add(bodies.len() as u64, Relaxed);
+        let (events, _) = self.records.end();
+        self.lost(&events);
+    }
+
+    fn stats(&self, files: &super::Files) -> Stats {
+        let (queued, queue_bytes) = self.records.load();
+        let (_, body_queue_bytes) = self.bodies.load();
+        let last_commit = self.main.last_commit.load(Relaxed);
+        let either = |of: fn(&Health) -> &Mutex<Option<String>>| {
+            let main = of(&self.main).lock().clone();
+            main.or_else(|| of(&self.captures).lock().clone())
+        };
+        Stats {
+            queued: queued as u64,
+            queue_bytes: queue_bytes as u64,
+            body_queue_bytes: body_queue_bytes as u64,
+            lost_bodies: self.lost_bodies.load(Relaxed),
+            lost_records: self.lost_records.load(Relaxed),
+            lost_updates: self.lost_updates.load(Relaxed),
+            commits: self.main.commits.load(Relaxed) + self.captures.commits.load(Relaxed),
+            last_commit: (last_commit > 0).then_some(Timestamp(last_commit)),
+            last_error: either(|health| &health.last_error),
+            degraded: either(|health| &health.failing),
+            main_file_bytes: files.main.size(),
+            capture_file_bytes: files.captures.size(),
+            capture_live_bytes: self.live_bytes.load(Relaxed),
+        }
+    }
+}

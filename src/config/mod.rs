@@ -2,14 +2,40 @@
 //!
 //! Owns: the types that the rest of the program reads ([`Config`] and its parts). `raw` reads the text, `check` turns it
 //! into these types with every mistake at once, `live` holds the current one and reloads it, `docs` renders the
-//! reference. In: HuJSON text. Out: `Arc<Config>` or findings with line, column, key path and hint.
+//! reference. In: `HuJSON` text. Out: `Arc<Config>` or findings with line, column, key path and hint.
 //! Must not know: callers, HTTP, the store.
 
+pub mod address;
+mod capability;
+mod check;
+mod docs;
+mod finding;
 pub mod grant;
+mod known;
+mod live;
+mod raw;
+mod redact;
+mod report;
+mod schema;
+mod secrets;
+mod syntax;
+mod units;
+
+pub use check::{CheckOptions, Checked, check};
+pub use docs::{default_document, json_schema, render_configuration_md, render_example};
+pub use finding::{Class, Finding, Severity, Strictness, refused};
+pub use live::{Live, LoadError, ReloadOutcome, Status, write_default};
+pub use redact::{PLACEHOLDER, redact, restore};
+pub use report::{log_findings, render_findings};
+pub use secrets::{Environment, SecretError};
+pub use syntax::MAX_DOCUMENT_BYTES;
 
 use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};
-use grant::Grant;
+use grant::{Grant, Role, Src};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// The capability name of grants, unless `gateway.capability` names another.
+pub const DEFAULT_CAPABILITY: &str = "tailscale.com/cap/aperture";
 
 /// One checked document.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +65,8 @@ pub struct Provider {
     pub base: http::Uri,
     /// How the credential is sent, and the credential.
     pub credential: Option<Credential>,
+    /// Why a configured credential is not there, in a plain sentence; requests that need it fail with it.
+    pub missing_secret: Option<String>,
     /// What happens to the client's own credential.
     pub auth_mode: AuthMode,
     /// Exact model names.
@@ -189,6 +217,16 @@ pub struct Retention {
     pub audit: Option<Duration>,
 }
 
+impl Config {
+    /// Whether a grant of the document makes everyone an admin: every page says so while it does.
+    pub fn everyone_is_admin(&self) -> bool {
+        self.grants.iter().any(|grant| {
+            let gives_admin = |capability: &grant::Capability| capability.role == Some(Role::Admin);
+            grant.src.contains(&Src::Everyone) && grant.capabilities.iter().any(gives_admin)
+        })
+    }
+}
+
 impl Default for Gateway {
     fn default() -> Self {
         Self {
@@ -201,11 +239,11 @@ impl Default for Gateway {
             },
             timeouts: Timeouts {
                 header_read: Duration::from_secs(30),
-                body_idle: Duration::from_secs(60),
-                idle: Duration::from_secs(300),
+                body_idle: Duration::from_mins(1),
+                idle: Duration::from_mins(5),
                 connect: Duration::from_secs(10),
-                first_byte: Duration::from_secs(600),
-                chunk_idle: Duration::from_secs(600),
+                first_byte: Duration::from_mins(10),
+                chunk_idle: Duration::from_mins(10),
             },
             cors_origins: Vec::new(),
             metrics_per_user: false,
@@ -217,8 +255,11 @@ impl Default for Gateway {
             },
             session_headers: Vec::new(),
             inject_include_usage: true,
-            capability: "tailscale.com/cap/aperture".into(),
+            capability: DEFAULT_CAPABILITY.into(),
             retention: Retention::default(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,49 @@
 //! Who is calling: from a peer's address to a [`Caller`].
 //!
-//! Owns: [`Caller`], the [`WhoIs`] seam, and (`resolve`) the cache that is never more than a second stale.
+//! Owns: [`Caller`], the [`WhoIs`] seam, the cache that is never more than a second stale (`resolve`), what an answer
+//! means (`grants`), the open connections (`connections`) and the bus that says what changed (`watch`).
 //! In: a peer address from the listener, nothing else. Out: a caller, or a refusal (fail closed).
 //! Must not know: headers, models, providers.
 
+pub mod connections;
+pub mod dev;
+mod grants;
+pub mod resolve;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod watch;
+
 use crate::config::grant::Capability;
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+/// The stable id of a node: never given to another node, as an address is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for NodeId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for NodeId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A resolved caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +55,7 @@ pub struct Caller {
     /// Name for people; the login when there is none.
     pub display: Arc<str>,
     /// The node's stable id.
-    pub node: Arc<str>,
+    pub node: NodeId,
     /// The node's name, without the tailnet's suffix.
     pub node_name: Arc<str>,
     /// Sorted tags; non-empty = not a person.
@@ -61,9 +99,14 @@ pub enum Unidentified {
 ///
 /// Implemented by the node, by the development listener, and by tests.
 pub trait WhoIs: Send + Sync + 'static {
-    /// `Ok(None)` when no node has the address.
+    /// Asks. `Ok(None)` when no node has the address.
     fn whois(
         &self,
         ip: IpAddr,
     ) -> impl Future<Output = Result<Option<crate::tailnet::localapi::WhoIs>, String>> + Send;
+
+    /// Whether the answers are made up for the development listener.
+    fn is_dev(&self) -> bool {
+        false
+    }
 }

@@ -2,7 +2,17 @@
 //!
 //! Owns: route (model → provider), access evaluation and [`Permit`]. In: a caller, a configuration, a model, an endpoint.
 //! Out: a [`Permit`], or [`Denied`]. The proxy, `doctor` and every page call the same function.
+//! Grants only add: there is no rule that takes away, and nothing is allowed that no grant allows.
 //! Must not know: HTTP, the store, time.
+
+mod authorize;
+mod explain;
+mod held;
+mod nearest;
+mod route;
+
+pub use authorize::{VisibleModel, decide, may_read_metrics, role, visible_models};
+pub use explain::{Line, explain};
 
 use crate::{
     config::{Provider, grant::Role},

@@ -462,7 +462,7 @@ fn the_nodes_own_series_follow_and_nothing_else_of_its_text() {
     let series = parse(&text);
     let derp = labels([("path", "derp")]);
     assert_eq!(value(&series, "tailscaled_inbound_bytes_total", derp), "12");
-    assert!(!text.contains("forged") && !text.contains("99"));
+    assert!(!text.contains("forged") && !text.contains("aperture_in_flight 99"));
 }
 
 #[test]

@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod dashboard;
 pub mod endpoint;
 pub mod identity;
 pub mod metrics;

@@ -345,12 +345,15 @@ pub struct Usage {
 impl Usage {
     /// All input tokens.
     pub const fn input_all(&self) -> u64 {
-        self.input + self.cache_read + self.cache_write + self.cache_write_1h
+        self.input
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_write)
+            .saturating_add(self.cache_write_1h)
     }
 
     /// All tokens.
     pub const fn total(&self) -> u64 {
-        self.input_all() + self.output
+        self.input_all().saturating_add(self.output)
     }
 }
 

@@ -24,6 +24,7 @@ fn provider(id: &str, models: &[&str], dialects: &[Dialect]) -> Provider {
         description: String::new(),
         base: http::Uri::from_static("https://provider.example"),
         credential: None,
+        missing_secret: None,
         auth_mode: AuthMode::Override,
         models: models.iter().map(|model| (*model).into()).collect(),
         dialects: dialects.to_vec(),

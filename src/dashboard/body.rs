@@ -1,0 +1,267 @@
+//! Captured bodies as a page can show them: decoded, indented, and never more than a bounded piece.
+//!
+//! In: a captured body and its head. Out: text to escape, and what was left out. A body that can't be decoded is only
+//! offered for download. Must not know: HTML, the store.
+
+use crate::record::CapturedBody;
+use std::io::Read;
+
+/// Bytes of decoded text that are shown of one body.
+pub(super) const SHOWN_BYTES: usize = 128 << 10;
+
+/// One body as a page shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// There is none.
+    Empty,
+    /// Text; `cut` when there is more of it.
+    Text { text: String, cut: bool },
+    /// Not text, or an encoding that is not known: the reason.
+    Opaque(String),
+}
+
+/// The first value of a header, in any case.
+pub(super) fn header<'a>(head: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = head.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
+}
+
+/// The ending of a downloaded file's name, by what the head says of the body.
+pub(super) fn suffix(head: &[(String, String)]) -> String {
+    let kind = header(head, "content-type").unwrap_or_default();
+    let kind = match kind.split(';').next().unwrap_or_default().trim() {
+        "application/json" => ".json",
+        "text/event-stream" => ".sse.txt",
+        _ => ".bin",
+    };
+    let encoding = match header(head, "content-encoding").unwrap_or_default().trim() {
+        "gzip" => ".gz",
+        "deflate" => ".zz",
+        "br" => ".br",
+        "zstd" => ".zst",
+        _ => "",
+    };
+    format!("{kind}{encoding}")
+}
+
+/// Decodes the first piece of a body.
+pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
+    if body.chunks.iter().all(bytes::Bytes::is_empty) {
+        return Shown::Empty;
+    }
+    let encoding = header(head, "content-encoding").unwrap_or("identity");
+    let raw = Chunks {
+        left: body.chunks.iter().map(AsRef::as_ref).collect(),
+    };
+    let decoded = match encoding.trim().to_ascii_lowercase().as_str() {
+        "identity" | "" => piece(raw),
+        "gzip" | "x-gzip" => piece(flate2::read::MultiGzDecoder::new(raw)),
+        "deflate" => piece(flate2::read::ZlibDecoder::new(raw)),
+        "br" => piece(brotli::Decompressor::new(raw, 4_096)),
+        "zstd" => match zstd::stream::read::Decoder::new(raw) {
+            Ok(decoder) => piece(decoder),
+            Err(_) => Vec::new(),
+        },
+        _ => return Shown::Opaque("its content encoding is not known".into()),
+    };
+    if decoded.is_empty() {
+        return Shown::Opaque("it can't be decoded".into());
+    }
+    let cut = decoded.len() > SHOWN_BYTES;
+    let piece = &decoded[..decoded.len().min(SHOWN_BYTES)];
+    let text = match std::str::from_utf8(piece) {
+        Ok(text) => text,
+        // A character that the cut has split, not a body that isn't text.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&piece[..error.valid_up_to()]).expect("valid up to here")
+        }
+        Err(_) => return Shown::Opaque("it is not text".into()),
+    };
+    let json = header(head, "content-type").is_some_and(|value| value.contains("json"));
+    let text = if json || text.trim_start().starts_with(['{', '[']) {
+        indent(text)
+    } else {
+        text.to_owned()
+    };
+    Shown::Text { text, cut }
+}
+
+/// Reads at most one byte more than is shown; what was decoded before an error counts.
+fn piece(mut from: impl Read) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut buffer = [0; 8_192];
+    while out.len() <= SHOWN_BYTES {
+        match from.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => out.extend_from_slice(&buffer[..read]),
+        }
+    }
+    out.truncate(SHOWN_BYTES + 1);
+    out
+}
+
+/// The chunks of a body, one after the other.
+struct Chunks<'a> {
+    left: std::collections::VecDeque<&'a [u8]>,
+}
+
+impl Read for Chunks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(chunk) = self.left.front_mut() {
+            if chunk.is_empty() {
+                self.left.pop_front();
+            } else {
+                return chunk.read(buffer);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// JSON text with line breaks and indentation; tokens, order and any error in it stay as they are.
+///
+/// Depth is bounded, and so the output: what is nested deeper is indented no further.
+fn indent(json: &str) -> String {
+    const DEEPEST: usize = 24;
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let (mut quoted, mut escaped) = (false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        for _ in 0..depth.min(DEEPEST) {
+            out.push_str("  ");
+        }
+    };
+    let mut chars = json.chars().peekable();
+    while let Some(c) = chars.next() {
+        if quoted {
+            out.push(c);
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        match c {
+            '"' => {
+                quoted = true;
+                out.push(c);
+            }
+            '{' | '[' => {
+                out.push(c);
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
+                if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn body(bytes: &[u8]) -> CapturedBody {
+        CapturedBody {
+            chunks: bytes.chunks(7).map(bytes::Bytes::copy_from_slice).collect(),
+            size: bytes.len() as u64,
+            ..CapturedBody::default()
+        }
+    }
+
+    fn head(encoding: &str) -> Vec<(String, String)> {
+        vec![
+            ("Content-Type".into(), "application/json".into()),
+            ("Content-Encoding".into(), encoding.into()),
+        ]
+    }
+
+    #[test]
+    fn every_encoding_shows_the_same_text() {
+        let text = br#"{"a":[1,{}],"b":"x, \"{y}\" \\"}"#;
+        let gzip = {
+            let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            to.write_all(text).unwrap();
+            to.finish().unwrap()
+        };
+        let deflate = {
+            let mut to = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            to.write_all(text).unwrap();
+            to.finish().unwrap()
+        };
+        let br = {
+            let mut to = brotli::CompressorWriter::new(Vec::new(), 4_096, 4, 20);
+            to.write_all(text).unwrap();
+            to.into_inner()
+        };
+        let zstd = zstd::stream::encode_all(&text[..], 1).unwrap();
+        let expected = Shown::Text {
+            text: "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": \"x, \\\"{y}\\\" \\\\\"\n}".into(),
+            cut: false,
+        };
+        for (encoding, bytes) in [
+            ("identity", text.to_vec()),
+            ("gzip", gzip),
+            ("Deflate", deflate),
+            ("br", br),
+            ("zstd", zstd),
+        ] {
+            assert_eq!(show(&body(&bytes), &head(encoding)), expected, "{encoding}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_said() {
+        assert_eq!(show(&body(b""), &[]), Shown::Empty);
+        for (bytes, encoding) in [(&b"junk"[..], "gzip"), (b"junk", "lzma"), (b"\xff\xfe", "")] {
+            assert!(matches!(
+                show(&body(bytes), &head(encoding)),
+                Shown::Opaque(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_bomb_shows_no_more_than_its_first_piece() {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for _ in 0..8 {
+            to.write_all(&vec![b'a'; 1 << 20]).unwrap();
+        }
+        let bomb = to.finish().unwrap();
+        let Shown::Text { text, cut } = show(&body(&bomb), &head("gzip")) else {
+            panic!("it is text");
+        };
+        assert!(cut && text.len() == SHOWN_BYTES);
+        let deep = "[".repeat(SHOWN_BYTES);
+        let Shown::Text { text, .. } = show(&body(deep.as_bytes()), &[]) else {
+            panic!("it is text");
+        };
+        assert!(text.len() < 64 * SHOWN_BYTES);
+    }
+
+    #[test]
+    fn a_cut_within_a_character_is_still_text() {
+        let long = "é".repeat(SHOWN_BYTES);
+        let odd = format!("x{long}");
+        assert!(matches!(
+            show(&body(odd.as_bytes()), &[]),
+            Shown::Text { cut: true, .. }
+        ));
+    }
+}

@@ -1,0 +1,306 @@
+//! What all pages share: the frame with its navigation and warnings, and the small parts of tables.
+//!
+//! In: a title and a body. Out: a whole document without scripts or inline styles. Must not know: the store.
+
+use super::{
+    State, assets, chart, format,
+    route::{Route, link},
+    view::{Period, Session, Totals, Whose},
+};
+use crate::{
+    config::grant::Role,
+    identity::Caller,
+    record::{End, Record, Timestamp},
+    store::failed,
+};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::sync::Arc;
+
+/// Days before the node's key expires at which pages begin to say so.
+const EXPIRY_NOTICE_DAYS: u64 = 7;
+const DAY: u64 = 86_400_000;
+
+/// What every page knows: who looks, as what, and how the gateway is doing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) caller: &'a Arc<Caller>,
+    pub(super) role: Role,
+    pub(super) state: &'a State,
+    pub(super) now: Timestamp,
+}
+
+/// A whole document.
+pub(super) fn page(frame: &Frame<'_>, title: &str, current: &Route, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · aperture" }
+                link rel="stylesheet" href=(assets::style_path());
+                link rel="icon" type="image/svg+xml" href="/favicon.ico";
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                header.top {
+                    a.brand href="/ui/" { (PreEscaped(assets::ICON)) "aperture" }
+                    nav aria-label="Pages" { (navigation(frame.role, current)) }
+                    p.who {
+                        bdi { (format::shown(&frame.caller.login)) }
+                        span.role { (frame.role.as_str()) }
+                    }
+                }
+                (banners(frame))
+                main #main { (body) }
+                footer {
+                    span { "aperture " (env!("CARGO_PKG_VERSION")) }
+                    span { "Times are UTC; it is " time datetime=(format::iso(frame.now)) { (format::time(frame.now)) } "." }
+                }
+            }
+        }
+    }
+}
+
+fn navigation(role: Role, current: &Route) -> Markup {
+    let mut pages = vec![
+        (Route::Overview, "Overview"),
+        (Route::Logs, "Logs"),
+        (Route::Tools, "Tool use"),
+        (Route::Adoption, "Adoption"),
+        (Route::Models, "Models"),
+    ];
+    if role == Role::Admin {
+        pages.push((Route::Settings, "Settings"));
+    }
+    html! {
+        ul {
+            @for (route, label) in pages {
+                li { a href=(route.path()) aria-current=[(route == *current).then_some("page")] { (label) } }
+            }
+        }
+    }
+}
+
+fn banners(frame: &Frame<'_>) -> Markup {
+    let state = frame.state;
+    let key_left = state
+        .key_expiry
+        .map(|at| at.0.saturating_sub(frame.now.0))
+        .filter(|left| *left <= EXPIRY_NOTICE_DAYS * DAY);
+    html! {
+        @if state.config.everyone_is_admin() {
+            p.banner.warn role="note" {
+                strong { "Everyone on this tailnet is an admin. " }
+                "A grant gives " code { "\"*\"" } " the admin role, so anyone can read every conversation and change the "
+                "configuration. Give the role to yourself by login, then change that grant to " code { "user" } "."
+            }
+        }
+        @if frame.caller.dev {
+            p.banner.warn role="note" {
+                strong { "Development listener. " }
+                "There is no tailnet here: whoever can reach this address counts as "
+                bdi { (format::shown(&frame.caller.login)) } "."
+            }
+        }
+        @if state.store_degraded {
+            p.banner.bad role="note" {
+                strong { "The store can't write. " }
+                "Requests are still served. New records wait in memory, and the oldest are lost when it fills; what you "
+                "see here may be incomplete. Look at free disk space first."
+            }
+        }
+        @if let Some(left) = key_left {
+            p.banner.warn role="note" {
+                strong {
+                    @if left == 0 { "The node's key has expired. " }
+                    @else if left < DAY { "The node's key expires in less than a day. " }
+                    @else { "The node's key expires in " (format::plural(left / DAY, "day", "days")) ". " }
+                }
+                "Then nobody reaches this gateway: an admin of the tailnet should renew the key or disable its expiry."
+            }
+        }
+        @if let Some(reason) = &state.reload_failure {
+            p.banner.bad role="note" {
+                strong { "The configuration on disk was not taken. " }
+                "The last good one stays in force."
+                @if frame.role == Role::Admin {
+                    " " span.reason { (format::clip(reason, 300)) } " "
+                    a href=(Route::Settings.path()) { "Settings" }
+                }
+            }
+        }
+    }
+}
+
+/// A page's heading, with whose data it shows and the choice of period.
+pub(super) fn heading(title: &str, whose: &Whose, period: Option<(Period, &Route)>) -> Markup {
+    html! {
+        div.heading {
+            h1 { (title) }
+            p.whose {
+                @match whose {
+                    Whose::Own => "your own use",
+                    Whose::Everyone => "everyone",
+                    Whose::Person(login) => bdi { (format::shown(login)) },
+                }
+            }
+            @if let Some((period, route)) = period {
+                nav.periods aria-label="Period" {
+                    @for choice in Period::ALL {
+                        a href=(link(route, &[("period", choice.as_str())]))
+                            aria-current=[(choice == period).then_some("true")] { (choice.label()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A table that scrolls by itself where the screen is narrow; `name` is for screen readers.
+pub(super) fn table(name: &str, head: &Markup, rows: &Markup) -> Markup {
+    html! {
+        div.scroll role="region" aria-label=(name) tabindex="0" {
+            table { thead { tr { (head) } } tbody { (rows) } }
+        }
+    }
+}
+
+/// What stands where there is nothing to show.
+pub(super) fn nothing(text: &str) -> Markup {
+    html! { p.nothing { (text) } }
+}
+
+/// A count of tokens, short, with the exact figure on hover.
+pub(super) fn tokens(n: u64) -> Markup {
+    html! { span title=[(n >= 1_000).then(|| format::count(n))] { (format::short(n)) } }
+}
+
+/// Cost; at least that much when some requests have no price.
+pub(super) fn cost(totals: &Totals) -> Markup {
+    let unpriced = totals.unpriced;
+    let why = || {
+        let requests = format::plural(unpriced, "request has", "requests have");
+        format!("{requests} no known price")
+    };
+    html! {
+        @if unpriced == 0 {
+            (format::dollars(totals.cost))
+        } @else if totals.cost == 0 {
+            span.unpriced title=(why()) { "unpriced" }
+        } @else {
+            span title=(why()) { span.unpriced { "≥" } " " (format::dollars(totals.cost)) }
+        }
+    }
+}
+
+/// A moment, as long ago as it is.
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(format::iso(at)) title=(format::time(at)) { (format::ago(at, now)) } }
+}
+
+/// How a request ended, in a word and a colour.
+pub(super) fn end(record: &Record) -> Markup {
+    let class = match record.end {
+        End::InFlight => "state live",
+        _ if failed(record) => "state bad",
+        End::ClientGone => "state half",
+        _ => "state good",
+    };
+    let word = match record.end {
+        End::InFlight => "in flight",
+        End::Complete => "complete",
+        End::Refused => "refused",
+        End::UpstreamError => "upstream error",
+        End::ClientGone => "client gone",
+        End::Timeout => "timed out",
+        End::Interrupted => "interrupted",
+    };
+    html! {
+        span class=(class) {
+            (word)
+            @match record.status {
+                Some(200) | None => {}
+                Some(status) => { " " span.status { (status) } }
+            }
+        }
+    }
+}
+
+/// Why a request failed, in the gateway's own word.
+pub(super) fn failure(record: &Record) -> Markup {
+    html! { @if let Some(reason) = &record.failure { (format::clip(reason, 80).replace('_', " ")) } }
+}
+
+/// The model of a record: as routed, else as asked.
+pub(super) fn model(record: &Record) -> Markup {
+    html! {
+        @match (&record.model, &record.model_asked) {
+            (Some(model), _) => bdi { (format::clip(model, 60)) },
+            (None, Some(asked)) => bdi.muted { (format::clip(asked, 60)) },
+            (None, None) => span.muted { "none" },
+        }
+    }
+}
+
+/// A session's title as a link.
+pub(super) fn session_link(session: &Session) -> Markup {
+    html! {
+        a.name href=(Route::Session(session.id).path()) {
+            @match session.title.as_deref().map(str::trim).filter(|title| !title.is_empty()) {
+                Some(title) => bdi { (format::clip(title, 110)) },
+                None => { "Session " span.id { (format::clip(&session.id.to_string(), 12)) } }
+            }
+        }
+    }
+}
+
+/// A table of sessions.
+pub(super) fn sessions(name: &str, rows: &[Session], whose: &Whose, now: Timestamp) -> Markup {
+    let largest = rows.iter().map(|s| s.totals.usage.total()).max();
+    let largest = largest.unwrap_or_default();
+    table(
+        name,
+        &html! {
+            th scope="col" { "Session" }
+            @if whose.many() { th.opt scope="col" { "User" } }
+            th.num scope="col" { "Requests" }
+            th.num.opt scope="col" { "Input" }
+            th.num.opt scope="col" { "Output" }
+            th.opt scope="col" { span.quiet { "Share of tokens" } }
+            th.num scope="col" { "Cost" }
+            th.num.opt scope="col" { "Last" }
+        },
+        &html! {
+            @for session in rows {
+                tr {
+                    td.main {
+                        (session_link(session))
+                        p.sub {
+                            @if session.in_flight > 0 { span.state.live { "active" } " · " }
+                            @if whose.many() { span.only-narrow { bdi { (format::clip(&session.login, 60)) } " · " } }
+                            bdi { (format::clip(&session.client, 40)) }
+                            @if !session.models.is_empty() {
+                                " · " bdi { (format::clip(&session.models.join(", "), 80)) }
+                            }
+                            span.only-narrow {
+                                " · " (tokens(session.totals.usage.total())) " tokens · " (moment(session.last, now))
+                            }
+                            @if session.totals.failed > 0 {
+                                " · " span.bad { (format::count(session.totals.failed)) " failed" }
+                            }
+                        }
+                    }
+                    @if whose.many() { td.opt { bdi { (format::clip(&session.login, 60)) } } }
+                    td.num { (format::count(session.totals.requests)) }
+                    td.num.opt { (tokens(session.totals.usage.input_all())) }
+                    td.num.opt { (tokens(session.totals.usage.output)) }
+                    td.opt.graph { (chart::meter(session.totals.usage.total(), largest)) }
+                    td.num { (cost(&session.totals)) }
+                    td.num.opt.when { (moment(session.last, now)) }
+                }
+            }
+        },
+    )
+}

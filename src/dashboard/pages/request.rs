@@ -1,0 +1,254 @@
+//! `/ui/requests/<id>`: one record in full, with what was captured of its heads and bodies.
+
+use crate::{
+    dashboard::{
+        body::{self, Shown},
+        chart, format,
+        layout::{self, Frame},
+        route::{Route, Side},
+        view::{RequestPage, Totals},
+    },
+    record::{Capture, CaptureMode, CapturedBody, Record, Timings, UsageState},
+};
+use maud::{Markup, html};
+
+/// Tool calls that are listed.
+const TOOLS_SHOWN: usize = 200;
+
+/// The page.
+pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &RequestPage) -> Markup {
+    let record = &view.record;
+    html! {
+        nav.trail aria-label="Trail" {
+            a href=(Route::Logs.path()) { "Logs" }
+            @if let Some(session) = record.session {
+                " / " a href=(Route::Session(session).path()) { "session" }
+            }
+            " / request"
+        }
+        h1.text { bdi { (format::clip(&record.path, 120)) } " " (layout::end(record)) }
+        div.columns {
+            section { h2 { "Request" } (facts(record)) }
+            section { h2 { "Use" } (usage(record)) (timings(&record.timings)) }
+        }
+        @if !record.tools.is_empty() { section { h2 { "Tools" } (tools(record)) } }
+        (captured(frame, view))
+    }
+}
+
+fn text(name: &str, value: Option<&str>) -> Markup {
+    html! {
+        @if let Some(value) = value.filter(|value| !value.is_empty()) {
+            div { dt { (name) } dd { bdi { (format::clip(value, 200)) } } }
+        }
+    }
+}
+
+fn facts(record: &Record) -> Markup {
+    let who = &record.who;
+    let node = match (who.node_name.as_str(), who.node.as_str()) {
+        ("", node) => node.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, node) => format!("{name} ({node})"),
+    };
+    let client = format!("{} {}", record.client.name, record.client.version);
+    html! {
+        dl.facts.rows {
+            div { dt { "Id" } dd.id { (record.id) } }
+            div { dt { "Began" } dd { time datetime=(format::iso(record.started)) { (format::time(record.started)) } } }
+            div { dt { "User" } dd { bdi { (format::shown(&who.login)) } span.muted { " " bdi { (format::clip(&who.user, 80)) } } } }
+            (text("Node", Some(&node)))
+            (text("Tags", Some(&who.tags.join(", "))))
+            (text("Client", Some(client.trim())))
+            (text("Model asked", record.model_asked.as_deref()))
+            (text("Model routed", record.model.as_deref()))
+            (text("Model served", record.model_served.as_deref()))
+            (text("Provider", record.provider.as_deref()))
+            (text("Provider's id", record.provider_request_id.as_deref()))
+            (text("Allowed by", record.grant.as_deref()))
+            (text("Endpoint", Some(record.endpoint.as_str())))
+            div { dt { "Kind" } dd { @if record.streamed { "stream" } @else { "single response" } } }
+            div { dt { "End" } dd { (layout::end(record)) } }
+            (text("Failure", record.failure.as_deref()))
+            (text("Stop reason", record.stop_reason.as_deref()))
+            @if let Some(session) = record.session {
+                div { dt { "Session" } dd.id { a href=(Route::Session(session).path()) { (session) } } }
+            }
+            @if let Some(parent) = record.parent_session {
+                div { dt { "Started by" } dd.id { a href=(Route::Session(parent).path()) { (parent) } } }
+            }
+            (text("Agent", record.agent.as_deref()))
+        }
+    }
+}
+
+fn usage(record: &Record) -> Markup {
+    let usage = &record.usage;
+    let rows = [
+        ("Input", usage.input),
+        ("From cache", usage.cache_read),
+        ("Into cache", usage.cache_write),
+        ("Into cache, one hour", usage.cache_write_1h),
+        ("Output", usage.output),
+        ("of it reasoning", usage.reasoning),
+        ("Web searches", usage.web_searches),
+    ];
+    let state = match record.usage_state {
+        UsageState::None => "The provider reported no tokens.",
+        UsageState::Reported => "As the provider reported them at the end.",
+        UsageState::Partial => "The stream ended early: counted up to there.",
+        UsageState::Unknown => "The response could not be read, so tokens are not known.",
+    };
+    let always = ["Input", "Output"];
+    html! {
+        dl.facts.rows {
+            @for (name, n) in rows {
+                @if n > 0 || always.contains(&name) { div { dt { (name) } dd.num { (format::count(n)) } } }
+            }
+            div { dt { "Cost" } dd.num { (layout::cost(&Totals::of(record))) } }
+            @if !record.cost.basis.is_empty() {
+                (text("Priced as", Some(&record.cost.basis)))
+            }
+            (text("Price table", Some(&record.cost.prices)))
+            div { dt { "Request body" } dd.num { (format::bytes(record.bytes.request)) } }
+            div { dt { "Response body" } dd.num { (format::bytes(record.bytes.response)) } }
+        }
+        p.note { (state) }
+    }
+}
+
+/// Where the time went, as a line of four stretches and in words.
+fn timings(timings: &Timings) -> Markup {
+    let marks = [
+        ("gateway", "sent", timings.sent_us),
+        ("head", "head", timings.head_us),
+        ("wait", "first byte", timings.first_byte_us),
+        ("stream", "end", timings.total_us),
+    ];
+    let all = timings.total_us;
+    html! {
+        @if all > 0 {
+            h3 { "Time" }
+            svg.timeline viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label="Where the time went" {
+                @let ends: Vec<u64> = marks.iter().map(|(.., at)| chart::share(*at, all, 1_000)).collect();
+                @for (at, (class, ..)) in marks.iter().enumerate() {
+                    @let from = ends[..at].iter().copied().max().unwrap_or_default();
+                    @if ends[at] > from {
+                        rect class=(class) x=(from) y="0" width=(ends[at] - from) height="10" {}
+                    }
+                }
+            }
+            dl.facts.rows {
+                @for (class, name, at) in marks {
+                    @if at > 0 { div { dt { span class={ "key " (class) } {} (name) } dd.num { (format::duration(at)) } } }
+                }
+            }
+        }
+    }
+}
+
+fn tools(record: &Record) -> Markup {
+    html! {
+        (layout::table(
+            "Tools",
+            &html! {
+                th scope="col" { "Tool" }
+                th scope="col" { "What" }
+                th.num scope="col" { "Arguments" }
+                th.opt scope="col" { "Call" }
+            },
+            &html! {
+                @for call in record.tools.iter().take(TOOLS_SHOWN) {
+                    tr {
+                        td { bdi.tool { (format::clip(&call.name, 80)) } }
+                        td {
+                            @match call.result_error {
+                                None => "called",
+                                Some(false) => "result",
+                                Some(true) => span.bad { "result: error" },
+                            }
+                        }
+                        td.num { @if call.result_error.is_none() { (format::bytes(call.argument_bytes)) } }
+                        td.opt.id { (format::clip(&call.call, 60)) }
+                    }
+                }
+            },
+        ))
+        @if record.tools.len() > TOOLS_SHOWN {
+            p.note { (format::count((record.tools.len() - TOOLS_SHOWN) as u64)) " more are not listed." }
+        }
+    }
+}
+
+fn captured(frame: &Frame<'_>, view: &RequestPage) -> Markup {
+    let record = &view.record;
+    let Some(capture) = &view.capture else {
+        let why = match (&record.capture_lost, record.capture) {
+            (Some(why), _) => format!("The bodies were not kept: {}.", format::clip(why, 120)),
+            (None, CaptureMode::Full) if record.end == crate::record::End::InFlight => {
+                "The bodies are kept when the request has ended.".into()
+            }
+            (None, CaptureMode::Full) => {
+                "No bodies are kept of this request (too old, or there was no room).".into()
+            }
+            (None, CaptureMode::Metadata | CaptureMode::None) => {
+                "Bodies are not captured for this provider or grant.".into()
+            }
+        };
+        return html! { section { h2 { "Captured" } (layout::nothing(&why)) } };
+    };
+    let others = *record.who.user != *frame.caller.user;
+    html! {
+        @if others { p.note.audit { "These are another person's texts: that you opened them is in the audit trail." } }
+        (side(record, capture, Side::Request))
+        (side(record, capture, Side::Response))
+        @if let Some(why) = &record.capture_lost { p.note { "Not all was kept: " (format::clip(why, 120)) "." } }
+    }
+}
+
+fn side(record: &Record, capture: &Capture, side: Side) -> Markup {
+    let (title, head, captured): (_, _, &CapturedBody) = match side {
+        Side::Request => (
+            "Sent by the client",
+            &capture.request_head,
+            &capture.request,
+        ),
+        Side::Response => ("Answered", &capture.response_head, &capture.response),
+    };
+    let kept: u64 = captured.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    html! {
+        section {
+            h2 { (title) }
+            details.lines open[head.len() <= 12] {
+                summary { (format::plural(head.len() as u64, "header line", "header lines")) }
+                (layout::table(
+                    "Header lines",
+                    &html! { th scope="col" { "Name" } th scope="col" { "Value" } },
+                    &html! {
+                        @for (name, value) in head {
+                            tr { th.id scope="row" { (format::clip(name, 80)) } td.id { bdi { (format::clip(value, 400)) } } }
+                        }
+                    },
+                ))
+            }
+            @match body::show(captured, head) {
+                Shown::Empty => (layout::nothing("No body.")),
+                Shown::Opaque(why) => p.note { "The body is not shown: " (why) "." },
+                Shown::Text { text, cut } => {
+                    pre.body tabindex="0" role="region" aria-label={ (title) ", body" } dir="auto" { (format::shown(&text)) }
+                    @if cut { p.note { "Only the first " (format::bytes(body::SHOWN_BYTES as u64)) " are shown." } }
+                }
+            }
+            @if kept > 0 {
+                p.note {
+                    a href=(Route::Body(record.id, side).path()) download { "Download the body" }
+                    ", " (format::bytes(kept)) " as it passed"
+                    @if captured.truncated {
+                        "; it was cut there, and had " (format::bytes(captured.size))
+                    }
+                    "."
+                }
+            }
+        }
+    }
+}

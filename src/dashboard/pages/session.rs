@@ -1,0 +1,167 @@
+//! `/ui/sessions/<id>`: the requests of one conversation, in order.
+
+use crate::{
+    dashboard::{
+        chart, format,
+        layout::{self, Frame},
+        route::{Route, link},
+        view::{Session, SessionPage},
+    },
+    record::Record,
+};
+use maud::{Markup, html};
+use std::collections::BTreeMap;
+
+/// Tools that one row names.
+const TOOLS_SHOWN: usize = 6;
+
+/// The page.
+pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Markup {
+    let session = &view.session;
+    let title = session.title.as_deref().map(str::trim);
+    let title = title.filter(|title| !title.is_empty());
+    let more = |after| link(&Route::Session(session.id), &[("after", after)]);
+    html! {
+        nav.trail aria-label="Trail" { a href=(Route::Logs.path()) { "Logs" } " / session" }
+        h1.text {
+            @match title { Some(title) => bdi { (format::clip(title, 240)) }, None => "Untitled session" }
+        }
+        (facts(frame, session))
+        @if view.requests.is_empty() {
+            (layout::nothing("No requests are kept of this session."))
+        } @else {
+            (requests(&view.requests))
+        }
+        @if let Some(next) = &view.next {
+            nav.paging aria-label="Paging" { a rel="next" href=(more(next)) { "Later requests" } }
+        }
+    }
+}
+
+fn facts(frame: &Frame<'_>, session: &Session) -> Markup {
+    let totals = &session.totals;
+    let lasted = session.last.0.saturating_sub(session.started.0);
+    html! {
+        dl.facts {
+            div { dt { "User" } dd { bdi { (format::shown(&session.login)) } } }
+            div { dt { "Client" } dd { bdi { (format::clip(&session.client, 60)) } } }
+            div { dt { "Models" } dd { bdi { (format::clip(&session.models.join(", "), 200)) } } }
+            div { dt { "Began" } dd { (format::time(session.started)) } }
+            div {
+                dt { "Lasted" }
+                dd {
+                    (format::duration(lasted.saturating_mul(1_000)))
+                    @if session.in_flight > 0 { " " span.state.live { "active" } }
+                    @else { span.muted { ", last " (layout::moment(session.last, frame.now)) } }
+                }
+            }
+            div { dt { "Requests" } dd { (format::count(totals.requests))
+                @if totals.failed > 0 { " " span.bad { (format::count(totals.failed)) " failed" } } } }
+            div { dt { "Input" } dd { (layout::tokens(totals.usage.input_all()))
+                span.muted { ", " (layout::tokens(totals.usage.cache_read)) " from cache" } } }
+            div { dt { "Output" } dd { (layout::tokens(totals.usage.output)) } }
+            div { dt { "Tool calls" } dd { (format::count(session.tools)) } }
+            div { dt { "Cost" } dd { (layout::cost(totals)) } }
+            @if let Some(parent) = session.parent {
+                div.wide { dt { "Started by" } dd { a.id href=(Route::Session(parent).path()) { (parent) } } }
+            }
+            div.wide { dt { "Id" } dd.id { (session.id) } }
+        }
+    }
+}
+
+fn requests(records: &[Record]) -> Markup {
+    let slowest = records.iter().map(|record| record.timings.total_us).max();
+    let slowest = slowest.unwrap_or_default();
+    layout::table(
+        "Requests of this session",
+        &html! {
+            th scope="col" { "Began" }
+            th scope="col" { "Model" }
+            th.num.opt scope="col" { "Input" }
+            th.num.opt scope="col" { "From cache" }
+            th.num.opt scope="col" { "Output" }
+            th.opt scope="col" { span.quiet { "Time until first byte and end" } }
+            th.num.opt scope="col" { "First byte" }
+            th.num scope="col" { "Total" }
+            th.num.opt scope="col" { "Cost" }
+            th scope="col" { "End" }
+        },
+        &html! {
+            @for record in records {
+                @let usage = &record.usage;
+                tr {
+                    td.when {
+                        a href=(Route::Request(record.id).path()) {
+                            time datetime=(format::iso(record.started)) title=(format::time(record.started)) {
+                                (format::clock(record.started))
+                            }
+                        }
+                    }
+                    td.main {
+                        (layout::model(record))
+                        p.sub.only-narrow {
+                            (layout::tokens(usage.input_all())) " in · " (layout::tokens(usage.output)) " out"
+                        }
+                        p.sub {
+                            @if let Some(agent) = &record.agent { bdi { "agent " (format::clip(agent, 40)) } " · " }
+                            (tools(record))
+                        }
+                    }
+                    td.num.opt { (layout::tokens(usage.input_all())) }
+                    td.num.opt { (layout::tokens(usage.cache_read)) }
+                    td.num.opt { (layout::tokens(usage.output)) }
+                    td.opt.graph { (lane(record, slowest)) }
+                    td.num.opt {
+                        @if record.timings.first_byte_us > 0 { (format::duration(record.timings.first_byte_us)) }
+                    }
+                    td.num { @if record.timings.total_us > 0 { (format::duration(record.timings.total_us)) } }
+                    td.num.opt { (layout::cost(&crate::dashboard::view::Totals::of(record))) }
+                    td { (layout::end(record)) p.sub { (layout::failure(record)) } }
+                }
+            }
+        },
+    )
+}
+
+/// The tools that the model called, each with how often.
+fn tools(record: &Record) -> Markup {
+    let mut calls: BTreeMap<&str, u64> = BTreeMap::new();
+    for call in record
+        .tools
+        .iter()
+        .filter(|call| call.result_error.is_none())
+    {
+        *calls.entry(&call.name).or_default() += 1;
+    }
+    let errors = record
+        .tools
+        .iter()
+        .filter(|call| call.result_error == Some(true));
+    let errors = errors.count() as u64;
+    html! {
+        @for (at, (name, count)) in calls.iter().take(TOOLS_SHOWN).enumerate() {
+            @if at > 0 { ", " }
+            bdi.tool { (format::clip(name, 40)) }
+            @if *count > 1 { " ×" (count) }
+        }
+        @if calls.len() > TOOLS_SHOWN { " and " (calls.len() - TOOLS_SHOWN) " more" }
+        @if errors > 0 {
+            @if !calls.is_empty() { " · " }
+            span.bad { (format::plural(errors, "tool error", "tool errors")) }
+        }
+    }
+}
+
+/// How long a request took beside the slowest one: until the first byte, and until the end.
+fn lane(record: &Record, slowest: u64) -> Markup {
+    let wait = chart::share(record.timings.first_byte_us, slowest, 1_000);
+    let all = chart::share(record.timings.total_us, slowest, 1_000);
+    html! {
+        svg.meter viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+            rect.track x="0" y="0" width="1000" height="10" {}
+            rect.stream x="0" y="0" width=(all) height="10" {}
+            rect.wait x="0" y="0" width=(wait.min(all)) height="10" {}
+        }
+    }
+}

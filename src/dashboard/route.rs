@@ -1,0 +1,210 @@
+//! The pages' addresses, and who may ask for which.
+//!
+//! Owns: [`Route`], in both directions, and [`Query`]. In: raw path and query. Out: a route, or none.
+//! Must not know: pages, the store.
+
+use crate::record::{RequestId, SessionId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt::Write as _;
+
+/// Bytes of a query that are read.
+const QUERY_MAX: usize = 4_096;
+/// What stays as it is in a path segment or a query value.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@');
+
+/// Which of the two bodies of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// What the client sent.
+    Request,
+    /// What the provider answered.
+    Response,
+}
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Overview,
+    Logs,
+    Session(SessionId),
+    Request(RequestId),
+    Body(RequestId, Side),
+    Tools,
+    Adoption,
+    Models,
+    Person(String),
+    Settings,
+    Style,
+    Icon,
+    /// The same address with its trailing slash.
+    Slash(&'static str),
+}
+
+impl Route {
+    /// Finds the route of a raw path.
+    pub(super) fn parse(path: &str) -> Option<Self> {
+        if path == "/favicon.ico" {
+            return Some(Self::Icon);
+        }
+        if path == super::assets::style_path() {
+            return Some(Self::Style);
+        }
+        let rest = path.strip_prefix("/ui")?;
+        let parts: Vec<&str> = rest.split('/').collect();
+        Some(match parts.as_slice() {
+            [""] => Self::Slash("/ui/"),
+            ["", "logs"] => Self::Slash("/ui/logs/"),
+            ["", "tool-use"] => Self::Slash("/ui/tool-use/"),
+            ["", "adoption"] => Self::Slash("/ui/adoption/"),
+            ["", "models"] => Self::Slash("/ui/models/"),
+            ["", "settings"] => Self::Slash("/ui/settings/"),
+            ["", ""] => Self::Overview,
+            ["", "logs", ""] => Self::Logs,
+            ["", "tool-use", ""] => Self::Tools,
+            ["", "adoption", ""] => Self::Adoption,
+            ["", "models", ""] => Self::Models,
+            ["", "settings", ""] => Self::Settings,
+            ["", "sessions", id] | ["", "sessions", id, ""] => Self::Session(id.parse().ok()?),
+            ["", "requests", id] | ["", "requests", id, ""] => Self::Request(id.parse().ok()?),
+            ["", "requests", id, "request-body"] => Self::Body(id.parse().ok()?, Side::Request),
+            ["", "requests", id, "response-body"] => Self::Body(id.parse().ok()?, Side::Response),
+            ["", "dashboard", login] | ["", "dashboard", login, ""] if !login.is_empty() => {
+                let login = percent_decode_str(login).decode_utf8().ok()?;
+                Self::Person(login.into_owned())
+            }
+            _ => return None,
+        })
+    }
+
+    /// The address.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Overview => "/ui/".into(),
+            Self::Logs => "/ui/logs/".into(),
+            Self::Session(id) => format!("/ui/sessions/{id}"),
+            Self::Request(id) => format!("/ui/requests/{id}"),
+            Self::Body(id, Side::Request) => format!("/ui/requests/{id}/request-body"),
+            Self::Body(id, Side::Response) => format!("/ui/requests/{id}/response-body"),
+            Self::Tools => "/ui/tool-use/".into(),
+            Self::Adoption => "/ui/adoption/".into(),
+            Self::Models => "/ui/models/".into(),
+            Self::Person(login) => {
+                format!("/ui/dashboard/{}", utf8_percent_encode(login, PLAIN))
+            }
+            Self::Settings => "/ui/settings/".into(),
+            Self::Style => super::assets::style_path().into(),
+            Self::Icon => "/favicon.ico".into(),
+            Self::Slash(path) => (*path).into(),
+        }
+    }
+
+    /// Whether only admins may ask.
+    pub(super) const fn admins_only(&self) -> bool {
+        matches!(self, Self::Person(_) | Self::Settings)
+    }
+}
+
+/// The decoded query of an address, in order. Empty values count as absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a raw query; what is not UTF-8, or beyond the bound, is left out.
+    pub(super) fn parse(raw: Option<&str>) -> Self {
+        let raw = raw.filter(|raw| raw.len() <= QUERY_MAX).unwrap_or_default();
+        let decode = |text: &str| {
+            let spaced = text.replace('+', " ");
+            let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+            Some(decoded.trim().to_owned())
+        };
+        let pairs = raw.split('&').filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            Some((decode(name)?, decode(value)?))
+        });
+        Self(pairs.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// The first value of that name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        pairs
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// An address with a query; empty values are left out.
+pub(super) fn link(route: &Route, query: &[(&str, &str)]) -> String {
+    let mut out = route.path();
+    let mut mark = '?';
+    for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = write!(out, "{mark}{name}={}", utf8_percent_encode(value, PLAIN));
+        mark = '&';
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Timestamp;
+
+    #[test]
+    fn addresses_go_both_ways() {
+        let id = RequestId::at(Timestamp(1_800_000_000_000));
+        for route in [
+            Route::Overview,
+            Route::Logs,
+            Route::Session(SessionId(7)),
+            Route::Request(id),
+            Route::Body(id, Side::Request),
+            Route::Body(id, Side::Response),
+            Route::Tools,
+            Route::Adoption,
+            Route::Models,
+            Route::Person("tag:api,tag:prod/é?".into()),
+            Route::Settings,
+            Route::Style,
+            Route::Icon,
+        ] {
+            assert_eq!(Route::parse(&route.path()), Some(route));
+        }
+        assert_eq!(Route::parse("/ui"), Some(Route::Slash("/ui/")));
+        assert_eq!(Route::parse("/ui/logs"), Some(Route::Slash("/ui/logs/")));
+        for path in [
+            "/uix",
+            "/ui//",
+            "/ui/nothing/",
+            "/ui/sessions/../settings/",
+            "/ui/requests/req_0/request-body",
+            "/ui/dashboard/",
+            "/ui/dashboard/%ff",
+            "/ui/assets/style-000000000000.css",
+        ] {
+            assert_eq!(Route::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded_once_and_bounded() {
+        let query = Query::parse(Some("q=two+words%26%2b&user=&model=a%252F&q=again&x=%ff"));
+        assert_eq!(query.get("q"), Some("two words&+"));
+        assert_eq!(query.get("user"), None);
+        assert_eq!(query.get("model"), Some("a%2F"));
+        assert_eq!(query.get("x"), None);
+        let long = format!("q={}", "a".repeat(QUERY_MAX));
+        assert_eq!(Query::parse(Some(&long)), Query::default());
+        let link = link(
+            &Route::Logs,
+            &[("q", "a b&c"), ("user", ""), ("model", "x/y")],
+        );
+        assert_eq!(link, "/ui/logs/?q=a%20b%26c&model=x%2Fy");
+        let (_, raw) = link.split_once('?').unwrap();
+        assert_eq!(Query::parse(Some(raw)).get("q"), Some("a b&c"));
+    }
+}

@@ -1,0 +1,8 @@
+//! The pages over a real store: who sees what, what hostile texts do, and how pages look.
+
+mod house;
+mod looks;
+mod reach;
+
+use super::*;
+use house::{House, NOW, text};

@@ -1,0 +1,296 @@
+//! The table of metric families: field = metric, doc comment = help, brackets = labels.
+//!
+//! Owns: [`Families`], [`TABLE`] and the typed handles, whose arity the compiler checks.
+//! Must not know: records, or what the figures mean.
+
+use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use std::sync::Arc;
+
+/// What the generated reference says of one family.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Described {
+    /// Full name.
+    pub(super) name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub(super) kind: &'static str,
+    /// Label names.
+    pub(super) labels: &'static [&'static str],
+    /// Help text; begins with a space, as doc comments do.
+    pub(super) help: &'static str,
+}
+
+/// Counters held in pico-dollars and shown in dollars: integers add up exactly.
+pub(super) const IN_PICO: [&str; 2] = [
+    "aperture_cost_dollars_total",
+    "aperture_user_cost_dollars_total",
+];
+
+const BUCKETS: [(&str, &[f64]); 3] = [
+    (
+        "aperture_request_duration_seconds",
+        &[
+            0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0,
+        ],
+    ),
+    (
+        "aperture_first_byte_seconds",
+        &[
+            0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0,
+        ],
+    ),
+    (
+        "aperture_gateway_overhead_seconds",
+        &[
+            0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1.0,
+        ],
+    ),
+];
+
+static METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+/// A monotone count with `N` labels.
+pub(super) struct Counter<const N: usize>(Series<N>);
+/// A value that goes up and down, with `N` labels.
+pub(super) struct Gauge<const N: usize>(Series<N>);
+/// A distribution with `N` labels.
+pub(super) struct Histogram<const N: usize>(Series<N>);
+
+struct Series<const N: usize> {
+    name: &'static str,
+    labels: [&'static str; N],
+    recorder: Arc<PrometheusRecorder>,
+}
+
+macro_rules! count {
+    () => { 0 };
+    ($head:tt $($tail:tt)*) => { 1 + count!($($tail)*) };
+}
+
+macro_rules! families {
+    ($( $(#[doc = $help:literal])+ $kind:ident $field:ident [$($label:ident),*], )*) => {
+        /// Every family of the gateway's own.
+        pub(super) struct Families {
+            $( $(#[doc = $help])+ pub(super) $field: $kind<{ count!($($label)*) }>, )*
+        }
+
+        /// The same, as data, in the order of the reference.
+        pub(super) const TABLE: &[Described] = &[
+            $( Described {
+                name: concat!("aperture_", stringify!($field)),
+                kind: $kind::<0>::WORD,
+                labels: &[$(stringify!($label)),*],
+                help: concat!($($help),+),
+            }, )*
+        ];
+
+        impl Families {
+            fn new(recorder: &Arc<PrometheusRecorder>) -> Self {
+                Self {
+                    $( $field: $kind::new(Series {
+                        name: concat!("aperture_", stringify!($field)),
+                        labels: [$(stringify!($label)),*],
+                        recorder: Arc::clone(recorder),
+                    }, concat!($($help),+)), )*
+                }
+            }
+        }
+    };
+}
+
+families! {
+    /// Requests that ended, refused ones included. `status_class` is what the client saw (`none`: it left before the
+    /// response head), `end` how it ended.
+    Counter requests_total[provider, model, endpoint, status_class, end],
+    /// Tokens as the provider counted them; the types don't overlap and add up to all tokens. `input` was neither
+    /// read from nor written to a prompt cache; `output` includes reasoning.
+    Counter tokens_total[provider, model, type],
+    /// The part of the output tokens that was spent on reasoning.
+    Counter reasoning_tokens_total[provider, model],
+    /// Searches that the provider's own tool made.
+    Counter web_searches_total[provider, model],
+    /// What priced requests cost, in US dollars, by the built-in price table.
+    Counter cost_dollars_total[provider, model],
+    /// Requests with tokens but without a known price: their cost is missing from `cost_dollars_total`.
+    Counter unpriced_requests_total[provider, model],
+    /// Requests whose tokens are not the provider's final figures: `partial` when the stream was cut, `unknown` when
+    /// the response could not be read.
+    Counter incomplete_usage_total[provider, model, state],
+    /// Requests that the gateway refused or failed itself, by the reason on their record.
+    Counter refused_total[reason],
+    /// Requests by user, only with `gateway.metrics.per_user`.
+    Counter user_requests_total[user, provider, model],
+    /// Tokens by user, only with `gateway.metrics.per_user`.
+    Counter user_tokens_total[user, provider, model, type],
+    /// Cost by user in US dollars, only with `gateway.metrics.per_user`.
+    Counter user_cost_dollars_total[user, provider, model],
+    /// From the request's head to the end of the response.
+    Histogram request_duration_seconds[provider, endpoint],
+    /// From the request's head to the first byte of the response body.
+    Histogram first_byte_seconds[provider, endpoint],
+    /// From the request's head until the request left for the provider: the gateway's own part.
+    Histogram gateway_overhead_seconds[provider, endpoint],
+    /// Requests under way.
+    Gauge in_flight[],
+    /// Requests under way whose client asked for a stream.
+    Gauge open_streams[],
+    /// Client connections accepted.
+    Counter connections_total[],
+    /// Client connections that are open.
+    Gauge open_connections[],
+    /// Connections closed before their first request.
+    Counter connections_refused_total[reason],
+    /// Questions to the tailnet who has an address, answers from the cache included.
+    Counter identity_lookups_total[result],
+    /// Responses that the tap could not read to the end; the client got them all the same.
+    Counter tap_failures_total[reason],
+    /// Requests whose bodies should have been captured and were not.
+    Counter lost_captures_total[],
+    /// Bytes that wait to be written to the store.
+    Gauge store_queue_bytes[],
+    /// Bodies that were dropped because the store's queue was full.
+    Counter store_lost_bodies_total[],
+    /// Records that were lost because the store could not write for too long.
+    Counter store_lost_records_total[],
+    /// When the store last committed, in seconds since 1970.
+    Gauge store_last_commit_timestamp_seconds[],
+    /// 1 while the store can't write (disk full, input/output error).
+    Gauge store_degraded[],
+    /// Attempts to take over a changed configuration.
+    Counter config_reloads_total[result],
+    /// 1 when the last attempt was taken, 0 when the last good configuration stays in force.
+    Gauge config_last_reload_ok[],
+    /// When a configuration was last taken, in seconds since 1970.
+    Gauge config_last_success_timestamp_seconds[],
+    /// 1 while the gateway stops: new requests are refused, streams finish.
+    Gauge draining[],
+    /// Always 1: which build this is.
+    Gauge build_info[version, tailscale],
+    /// 1 for the tailnet node's present state.
+    Gauge node_state[state],
+    /// When the tailnet node's key expires, in seconds since 1970; absent when it never does.
+    Gauge node_key_expiry_timestamp_seconds[],
+}
+
+/// The families on a recorder of their own, and the exporter that renders it.
+pub(super) fn build() -> (Families, PrometheusHandle) {
+    let mut builder = PrometheusBuilder::new();
+    for (name, buckets) in BUCKETS {
+        builder = builder
+            .set_buckets_for_metric(Matcher::Full(name.into()), buckets)
+            .expect("invariant: bucket lists are not empty");
+    }
+    let recorder = Arc::new(builder.build_recorder());
+    let exporter = recorder.handle();
+    (Families::new(&recorder), exporter)
+}
+
+// === impl Series ===
+
+impl<const N: usize> Series<N> {
+    /// An empty label is the same as none in Prometheus, so it is left out.
+    fn key(&self, values: [&str; N]) -> Key {
+        let labels = self.labels.iter().zip(values);
+        let labels: Vec<Label> = labels
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| Label::new(*name, printable(value)))
+            .collect();
+        Key::from_parts(self.name, labels)
+    }
+}
+
+/// The exporter writes one and two backslashes alike, which could give two series one name: labels carry none.
+fn printable(value: &str) -> String {
+    value.replace(|c: char| c == '\\' || c.is_control(), "_")
+}
+
+// === impl Counter ===
+
+impl<const N: usize> Counter<N> {
+    const WORD: &str = "counter";
+
+    fn new(series: Series<N>, help: &'static str) -> Self {
+        let name = series.name.into();
+        series
+            .recorder
+            .describe_counter(name, None, help.trim().into());
+        let counter = Self(series);
+        if N == 0 {
+            counter.add([""; N], 0);
+        }
+        counter
+    }
+
+    /// Counts `by` more.
+    pub(super) fn add(&self, values: [&str; N], by: u64) {
+        // A labelled series begins with its first event.
+        if by > 0 || N == 0 {
+            self.handle(values).increment(by);
+        }
+    }
+
+    /// Takes over a total that is counted elsewhere; it never goes back.
+    pub(super) fn advance_to(&self, values: [&str; N], total: u64) {
+        self.handle(values).absolute(total);
+    }
+
+    fn handle(&self, values: [&str; N]) -> metrics::Counter {
+        let key = self.0.key(values);
+        self.0.recorder.register_counter(&key, &METADATA)
+    }
+}
+
+// === impl Gauge ===
+
+impl<const N: usize> Gauge<N> {
+    const WORD: &str = "gauge";
+
+    fn new(series: Series<N>, help: &'static str) -> Self {
+        let name = series.name.into();
+        series
+            .recorder
+            .describe_gauge(name, None, help.trim().into());
+        Self(series)
+    }
+
+    /// Shows that value.
+    pub(super) fn set(&self, values: [&str; N], value: f64) {
+        self.handle(values).set(value);
+    }
+
+    /// Adds to the value.
+    pub(super) fn change(&self, values: [&str; N], by: f64) {
+        self.handle(values).increment(by);
+    }
+
+    fn handle(&self, values: [&str; N]) -> metrics::Gauge {
+        let key = self.0.key(values);
+        self.0.recorder.register_gauge(&key, &METADATA)
+    }
+}
+
+// === impl Histogram ===
+
+impl<const N: usize> Histogram<N> {
+    const WORD: &str = "histogram";
+
+    fn new(series: Series<N>, help: &'static str) -> Self {
+        let name = series.name.into();
+        series
+            .recorder
+            .describe_histogram(name, None, help.trim().into());
+        Self(series)
+    }
+
+    /// Adds a sample.
+    pub(super) fn record(&self, values: [&str; N], value: f64) {
+        let key = self.0.key(values);
+        self.0
+            .recorder
+            .register_histogram(&key, &METADATA)
+            .record(value);
+    }
+}

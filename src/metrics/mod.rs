@@ -1,0 +1,356 @@
+//! The gateway's figures for Prometheus.
+//!
+//! Owns: [`Metrics`] and the one table of families ([`families`]): a field is a metric, its doc comment the help text,
+//! its brackets the labels. In: finished [`Record`]s (the counters of use derive from nothing else, so they equal the
+//! sum of the records) and a few facts about the process. Out: the text exposition, and `docs/metrics.md`.
+//! Every label is bounded: words of this program, or providers and models as configured; users only when asked for.
+//! Each [`Metrics`] has its own recorder, so that tests can have many. Must not know: HTTP, the store, the node.
+
+mod docs;
+mod families;
+mod process;
+mod render;
+#[cfg(test)]
+mod tests;
+
+pub use docs::render_metrics_md;
+
+use crate::record::{CostState, End, Record, RequestId, Timestamp, UsageState};
+use families::Families;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// Observations after which the exporter folds its samples into buckets, so that they never pile up unscraped.
+const FOLD_EVERY: u64 = 1_024;
+
+/// The figures of one gateway. A clone is the same figures.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    families: Families,
+    exporter: PrometheusHandle,
+    per_user: AtomicBool,
+    finished: AtomicU64,
+    /// Requests under way, and whether they are streams: counted by id, so that the gauges can't drift.
+    in_flight: Mutex<HashMap<RequestId, bool>>,
+    /// The state last reported by the node: its series is the one that says 1.
+    node_state: Mutex<&'static str>,
+    started: Timestamp,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// How the store is doing, as it says itself; the counts are totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Bytes that wait to be written.
+    pub queue_bytes: u64,
+    /// Bodies dropped so far.
+    pub lost_bodies: u64,
+    /// Records dropped so far.
+    pub lost_records: u64,
+    /// The last successful commit.
+    pub last_commit: Option<Timestamp>,
+    /// Whether writing fails at the moment.
+    pub degraded: bool,
+}
+
+// === impl Metrics ===
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// New figures, all zero, on a recorder of their own.
+    pub fn new() -> Self {
+        let (families, exporter) = families::build();
+        Self(Arc::new(Inner {
+            families,
+            exporter,
+            per_user: AtomicBool::new(false),
+            finished: AtomicU64::new(0),
+            in_flight: Mutex::new(HashMap::new()),
+            node_state: Mutex::new(""),
+            started: Timestamp::now(),
+        }))
+    }
+
+    /// Whether the `aperture_user_…` families are counted (`gateway.metrics.per_user`).
+    pub fn set_per_user(&self, on: bool) {
+        self.0.per_user.store(on, Ordering::Relaxed);
+    }
+
+    /// A request is under way. Again with the same id: what is known of it has changed.
+    pub fn observe_start(&self, record: &Record) {
+        let mut in_flight = self.0.in_flight.lock();
+        in_flight.insert(record.id, record.streamed);
+        self.show_in_flight(&in_flight);
+    }
+
+    /// A request has ended: counts its record. To be called once for each finished record.
+    ///
+    /// A record that is still in flight changes nothing.
+    pub fn observe_finish(&self, record: &Record) {
+        if record.end == End::InFlight {
+            return;
+        }
+        {
+            let mut in_flight = self.0.in_flight.lock();
+            in_flight.remove(&record.id);
+            self.show_in_flight(&in_flight);
+        }
+        self.count(record);
+        if self.0.per_user.load(Ordering::Relaxed) {
+            self.count_user(record);
+        }
+        let finished = self.0.finished.fetch_add(1, Ordering::Relaxed);
+        if finished % FOLD_EVERY == FOLD_EVERY - 1 {
+            self.0.exporter.run_upkeep();
+        }
+    }
+
+    fn show_in_flight(&self, in_flight: &HashMap<RequestId, bool>) {
+        let streams = in_flight.values().filter(|streamed| **streamed).count();
+        self.0.families.in_flight.set([], float(in_flight.len()));
+        self.0.families.open_streams.set([], float(streams));
+    }
+
+    fn count(&self, record: &Record) {
+        let families = &self.0.families;
+        let provider = record.provider.as_deref().unwrap_or_default();
+        let model = record.model.as_deref().unwrap_or_default();
+        let endpoint = record.endpoint.as_str();
+        families.requests_total.add(
+            [
+                provider,
+                model,
+                endpoint,
+                status_class(record.status),
+                record.end.as_str(),
+            ],
+            1,
+        );
+        for (kind, tokens) in token_types(record) {
+            families.tokens_total.add([provider, model, kind], tokens);
+        }
+        let labels = [provider, model];
+        families
+            .reasoning_tokens_total
+            .add(labels, record.usage.reasoning);
+        families
+            .web_searches_total
+            .add(labels, record.usage.web_searches);
+        match record.cost.state {
+            CostState::Priced => families.cost_dollars_total.add(labels, record.cost.pico),
+            CostState::Unpriced => families.unpriced_requests_total.add(labels, 1),
+            CostState::None => {}
+        }
+        let incomplete = match record.usage_state {
+            UsageState::Partial => "partial",
+            UsageState::Unknown => "unknown",
+            UsageState::None | UsageState::Reported => "",
+        };
+        if !incomplete.is_empty() {
+            families
+                .incomplete_usage_total
+                .add([provider, model, incomplete], 1);
+        }
+        if let Some(reason) = &record.failure {
+            families.refused_total.add([reason], 1);
+        }
+        if record.capture_lost.is_some() {
+            families.lost_captures_total.add([], 1);
+        }
+        let timings = record.timings;
+        for (family, micros) in [
+            (&families.request_duration_seconds, timings.total_us),
+            (&families.first_byte_seconds, timings.first_byte_us),
+            (&families.gateway_overhead_seconds, timings.sent_us),
+        ] {
+            // Zero = that point was never reached.
+            if !provider.is_empty() && micros > 0 {
+                let seconds = Duration::from_micros(micros).as_secs_f64();
+                family.record([provider, endpoint], seconds);
+            }
+        }
+    }
+
+    fn count_user(&self, record: &Record) {
+        let families = &self.0.families;
+        let user = record.who.login.as_str();
+        let provider = record.provider.as_deref().unwrap_or_default();
+        let model = record.model.as_deref().unwrap_or_default();
+        let labels = [user, provider, model];
+        families.user_requests_total.add(labels, 1);
+        for (kind, tokens) in token_types(record) {
+            families
+                .user_tokens_total
+                .add([user, provider, model, kind], tokens);
+        }
+        if record.cost.state == CostState::Priced {
+            families
+                .user_cost_dollars_total
+                .add(labels, record.cost.pico);
+        }
+    }
+
+    /// A client's connection was accepted.
+    pub fn connection_opened(&self) {
+        self.0.families.connections_total.add([], 1);
+        self.0.families.open_connections.change([], 1.0);
+    }
+
+    /// That connection is closed.
+    pub fn connection_closed(&self) {
+        self.0.families.open_connections.change([], -1.0);
+    }
+
+    /// A connection was closed before its first request; `reason` is a word of the program.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.0.families.connections_refused_total.add([reason], 1);
+    }
+
+    /// A peer was looked up; `result` is a word of the program (`cached`, `found`, `unknown`, `failed`).
+    pub fn identity_lookup(&self, result: &'static str) {
+        self.0.families.identity_lookups_total.add([result], 1);
+    }
+
+    /// The tap gave up on a response; `reason` is a word of the program.
+    pub fn tap_failed(&self, reason: &'static str) {
+        self.0.families.tap_failures_total.add([reason], 1);
+    }
+
+    /// The configuration was read again, and taken or not.
+    pub fn config_reloaded(&self, ok: bool) {
+        let families = &self.0.families;
+        families
+            .config_reloads_total
+            .add([if ok { "ok" } else { "failed" }], 1);
+        families.config_last_reload_ok.set([], flag(ok));
+        if ok {
+            families
+                .config_last_success_timestamp_seconds
+                .set([], seconds(Timestamp::now()));
+        }
+    }
+
+    /// Takes over what the store says of itself.
+    pub fn set_store(&self, health: StoreHealth) {
+        let families = &self.0.families;
+        families
+            .store_queue_bytes
+            .set([], bytes(health.queue_bytes));
+        families
+            .store_lost_bodies_total
+            .advance_to([], health.lost_bodies);
+        families
+            .store_lost_records_total
+            .advance_to([], health.lost_records);
+        families.store_degraded.set([], flag(health.degraded));
+        if let Some(at) = health.last_commit {
+            families
+                .store_last_commit_timestamp_seconds
+                .set([], seconds(at));
+        }
+    }
+
+    /// The drain has begun (or, in tests, ended).
+    pub fn set_draining(&self, draining: bool) {
+        self.0.families.draining.set([], flag(draining));
+    }
+
+    /// The node's state, a word of the node (`Running`, `NeedsLogin`, …).
+    pub fn set_node_state(&self, state: &'static str) {
+        let mut last = self.0.node_state.lock();
+        if !last.is_empty() {
+            self.0.families.node_state.set([*last], 0.0);
+        }
+        self.0.families.node_state.set([state], 1.0);
+        *last = state;
+    }
+
+    /// When the node's key expires.
+    pub fn set_node_key_expiry(&self, at: Timestamp) {
+        self.0
+            .families
+            .node_key_expiry_timestamp_seconds
+            .set([], seconds(at));
+    }
+
+    /// Which build this is: this program's version, and the tailnet library's (empty when not linked).
+    pub fn set_build(&self, version: &str, tailscale: &str) {
+        self.0.families.build_info.set([version, tailscale], 1.0);
+    }
+
+    /// The text exposition, with the node's own `tailscaled_…` series behind ours.
+    pub fn render(&self, node_text: Option<&str>) -> String {
+        let mut out = render::arrange(&self.0.exporter.render());
+        process::append(&mut out, self.0.started);
+        if let Some(text) = node_text {
+            render::append_node(&mut out, text);
+        }
+        out
+    }
+}
+
+/// The disjoint kinds of token; they add up to all tokens of the record.
+fn token_types(record: &Record) -> [(&'static str, u64); 5] {
+    let usage = &record.usage;
+    [
+        ("input", usage.input),
+        ("cache_read", usage.cache_read),
+        ("cache_write", usage.cache_write),
+        ("cache_write_1h", usage.cache_write_1h),
+        ("output", usage.output),
+    ]
+}
+
+/// `2xx` and so on; `none` when the client saw no status.
+const fn status_class(status: Option<u16>) -> &'static str {
+    match status {
+        Some(100..=199) => "1xx",
+        Some(200..=299) => "2xx",
+        Some(300..=399) => "3xx",
+        Some(400..=499) => "4xx",
+        Some(500..=599) => "5xx",
+        Some(_) => "other",
+        None => "none",
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    Duration::from_millis(at.0).as_secs_f64()
+}
+
+fn float(count: usize) -> f64 {
+    bytes(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge of bytes or requests is exact up to 2^53"
+)]
+const fn bytes(count: u64) -> f64 {
+    count as f64
+}

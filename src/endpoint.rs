@@ -86,3 +86,81 @@ impl Endpoint {
         !matches!(self, Self::AnthropicCountTokens)
     }
 }
+
+/// What a method and a path ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A model endpoint.
+    Model(Endpoint),
+    /// The path of a model endpoint with another method.
+    WrongMethod(Endpoint),
+    /// A WebSocket upgrade on a model endpoint: answered 426, so that clients fall back at once.
+    WebSocket(Endpoint),
+    /// Not a model endpoint.
+    Other,
+}
+
+/// Finds the endpoint of a request.
+///
+/// The version segment may be missing (`/messages`) or doubled (`/v1/v1/messages`): base URLs are given with and without
+/// it, and both are what the client means.
+pub fn route(method: &http::Method, path: &str, upgrade: bool) -> Route {
+    let bare = unversioned(path);
+    let Some(endpoint) = Endpoint::ALL
+        .into_iter()
+        .find(|endpoint| unversioned(endpoint.path()) == bare)
+    else {
+        return Route::Other;
+    };
+    match *method {
+        http::Method::POST => Route::Model(endpoint),
+        http::Method::GET if upgrade => Route::WebSocket(endpoint),
+        _ => Route::WrongMethod(endpoint),
+    }
+}
+
+/// The path without leading `/v1` segments.
+pub fn unversioned(path: &str) -> &str {
+    let mut rest = path;
+    while let Some(tail) = rest.strip_prefix("/v1")
+        && tail.starts_with('/')
+    {
+        rest = tail;
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+
+    #[test]
+    fn finds_every_endpoint_with_and_without_its_version() {
+        for endpoint in Endpoint::ALL {
+            let bare = unversioned(endpoint.path());
+            for path in [
+                endpoint.path().to_owned(),
+                bare.to_owned(),
+                format!("/v1/v1{bare}"),
+            ] {
+                assert_eq!(route(&Method::POST, &path, false), Route::Model(endpoint), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_other_methods_upgrades_and_paths_apart() {
+        assert_eq!(
+            route(&Method::GET, "/v1/responses", true),
+            Route::WebSocket(Endpoint::OpenaiResponses)
+        );
+        assert_eq!(
+            route(&Method::GET, "/v1/messages", false),
+            Route::WrongMethod(Endpoint::AnthropicMessages)
+        );
+        for path in ["/", "/ui/", "/v1", "/v1/", "/v1/messages/", "/v1/messages/x", "/v12/messages", "/V1/messages"] {
+            assert_eq!(route(&Method::POST, path, false), Route::Other, "{path}");
+        }
+    }
+}

@@ -27,9 +27,15 @@
 //! | session | the requests of one conversation |
 #![deny(unsafe_code)]
 
+pub mod app;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod control;
 pub mod dashboard;
+pub mod doctor;
 pub mod endpoint;
+pub mod harden;
 pub mod identity;
 pub mod metrics;
 pub mod policy;
@@ -38,8 +44,12 @@ pub mod provider;
 pub mod proxy;
 pub mod record;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod store;
 pub mod tailnet;
 pub mod tap;
+
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -29,6 +29,7 @@ pub use redact::{PLACEHOLDER, redact, restore};
 pub use report::{log_findings, render_findings};
 pub use secrets::{Environment, SecretError};
 pub use syntax::MAX_DOCUMENT_BYTES;
+pub(crate) use units::duration;
 
 use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};
 use grant::{Grant, Role, Src};

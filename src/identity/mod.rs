@@ -69,6 +69,26 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Somebody known by name alone (a login, or tags joined by commas): for questions about access, never for requests.
+    pub fn named(login: &str) -> Self {
+        let tags: Vec<String> = if login.starts_with("tag:") {
+            login.split(',').map(str::to_owned).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            user: login.into(),
+            login: login.into(),
+            display: login.into(),
+            node: NodeId::from(""),
+            node_name: "".into(),
+            tags,
+            groups: Vec::new(),
+            capabilities: Vec::new(),
+            dev: false,
+        }
+    }
+
     /// Whether this is a person (not a tagged node).
     pub fn is_person(&self) -> bool {
         self.tags.is_empty()

@@ -145,8 +145,8 @@ families! {
     Counter connections_refused_total[reason],
     /// Questions to the tailnet who has an address, answers from the cache included.
     Counter identity_lookups_total[result],
-    /// Responses that the tap could not read to the end; the client got them all the same.
-    Counter tap_failures_total[reason],
+    /// Pieces of responses that the tap could not read; the client got them all the same.
+    Counter tap_failures_total[],
     /// Requests whose bodies should have been captured and were not.
     Counter lost_captures_total[],
     /// Bytes that wait to be written to the store.

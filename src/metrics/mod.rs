@@ -69,6 +69,16 @@ pub struct StoreHealth {
     pub degraded: bool,
 }
 
+/// An open connection, as the gauge counts it.
+#[derive(Debug)]
+pub struct OpenConnection(Metrics);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.families.open_connections.change([], -1.0);
+    }
+}
+
 // === impl Metrics ===
 
 impl Default for Metrics {
@@ -211,15 +221,11 @@ impl Metrics {
         }
     }
 
-    /// A client's connection was accepted.
-    pub fn connection_opened(&self) {
+    /// A client's connection was accepted; it counts as open until the guard goes.
+    pub fn connection_opened(&self) -> OpenConnection {
         self.0.families.connections_total.add([], 1);
         self.0.families.open_connections.change([], 1.0);
-    }
-
-    /// That connection is closed.
-    pub fn connection_closed(&self) {
-        self.0.families.open_connections.change([], -1.0);
+        OpenConnection(self.clone())
     }
 
     /// A connection was closed before its first request; `reason` is a word of the program.
@@ -227,14 +233,22 @@ impl Metrics {
         self.0.families.connections_refused_total.add([reason], 1);
     }
 
-    /// A peer was looked up; `result` is a word of the program (`cached`, `found`, `unknown`, `failed`).
-    pub fn identity_lookup(&self, result: &'static str) {
-        self.0.families.identity_lookups_total.add([result], 1);
+    /// Totals of the identity cache: answered from it, asked, and asked without an answer.
+    pub fn set_identity(&self, lookups: u64, cached: u64, failed: u64) {
+        let family = &self.0.families.identity_lookups_total;
+        family.advance_to(["cached"], cached);
+        family.advance_to(["asked"], lookups.saturating_sub(cached));
+        family.advance_to(["failed"], failed);
     }
 
-    /// The tap gave up on a response; `reason` is a word of the program.
-    pub fn tap_failed(&self, reason: &'static str) {
-        self.0.families.tap_failures_total.add([reason], 1);
+    /// A request was refused before it had a record; `reason` is a word of the failure table.
+    pub fn refused(&self, reason: &'static str) {
+        self.0.families.refused_total.add([reason], 1);
+    }
+
+    /// Pieces of a response that the tap could not read.
+    pub fn tap_failures(&self, pieces: u32) {
+        self.0.families.tap_failures_total.add([], u64::from(pieces));
     }
 
     /// The configuration was read again, and taken or not.

@@ -393,12 +393,11 @@ fn the_gateways_own_state_is_shown() {
     metrics.set_node_state("Running");
     metrics.set_node_key_expiry(Timestamp(1_800_000_000_500));
     metrics.set_draining(true);
-    metrics.connection_opened();
-    metrics.connection_opened();
-    metrics.connection_closed();
+    let _open = metrics.connection_opened();
+    drop(metrics.connection_opened());
     metrics.connection_refused("unknown_peer");
-    metrics.identity_lookup("cached");
-    metrics.tap_failed("too_large");
+    metrics.set_identity(3, 1, 0);
+    metrics.tap_failures(2);
     metrics.config_reloaded(true);
     metrics.config_reloaded(false);
     metrics.set_store(StoreHealth {

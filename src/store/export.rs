@@ -15,10 +15,11 @@ use super::summary::Session;
 use super::{Store, codec::decode};
 use crate::record::{Record, RequestId, Timestamp};
 use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 
 /// What to export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// Records of requests.
     Records,
@@ -31,7 +32,7 @@ pub enum What {
 }
 
 /// How to write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// One JSON object on each line.
     Jsonl,
@@ -40,7 +41,7 @@ pub enum Format {
 }
 
 /// What goes into an export.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportOptions {
     /// What.
     pub what: What,

@@ -177,6 +177,11 @@ impl Connections {
         self.shared.open.lock().count
     }
 
+    /// The addresses of connected peers.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.shared.open.lock().peers.keys().copied().collect()
+    }
+
     /// Tells the connections that the predicate picks to end; returns how many.
     pub fn expel(&self, gone: impl Fn(IpAddr, Option<&NodeId>) -> bool) -> usize {
         let open = self.shared.open.lock();

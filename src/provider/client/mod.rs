@@ -1,0 +1,195 @@
+//! Connections to providers.
+//!
+//! Owns: [`Client`]: pooled HTTP/1.1 and HTTP/2 over TLS, plain TCP, an outbound proxy, or the tailnet. In: a request and
+//! the provider it is for. Out: its response, or a [`SendError`] that says how far it got.
+//! Must not know: callers, records. A provider marked `tailnet` is dialled through the node and never through the host's
+//! network; a request is sent again only when not one byte of it had been sent (hyper-util's rule for pooled connections).
+
+mod connect;
+
+pub use connect::{Dial, DialFuture};
+
+use crate::config::Provider;
+use bytes::Bytes;
+use connect::Connector;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// A request body in pieces: all of it is known before it is sent, and nothing is copied to join it.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl Pieces {
+    /// The pieces, in order.
+    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        Self {
+            left: pieces.iter().map(|piece| piece.len() as u64).sum(),
+            pieces,
+        }
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.pop_front();
+        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+type Pool = legacy::Client<HttpsConnector<Connector>, Pieces>;
+
+/// How providers are reached.
+#[derive(Clone)]
+pub struct Options {
+    /// Dials through the node; none without a tailnet.
+    pub dial: Option<Dial>,
+    /// Whether names may resolve to the host's loopback or link-local addresses.
+    pub allow_local: bool,
+    /// To connect.
+    pub connect_timeout: Duration,
+}
+
+/// One kind of connection: pools are kept by it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    tailnet: bool,
+    extra_ca: Option<Arc<[u8]>>,
+}
+
+/// Pooled connections to all providers.
+#[derive(Clone)]
+pub struct Client {
+    options: Options,
+    pools: Arc<Mutex<HashMap<Kind, Pool>>>,
+}
+
+/// Why a request got no response.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection: name, TCP, TLS or tailnet.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The connection broke before the response head.
+    #[error("the connection broke before the response: {0}")]
+    Broken(String),
+    /// The provider's certificates could not be set up.
+    #[error("certificates: {0}")]
+    Certificates(String),
+}
+
+impl Client {
+    /// A client without connections.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            pools: Arc::default(),
+        }
+    }
+
+    /// Sends a request and waits for the response head.
+    ///
+    /// Dropping the future, or the response's body, ends the request upstream at once.
+    pub async fn send(&self, provider: &Provider, request: Request<Pieces>) -> Result<Response<Incoming>, SendError> {
+        let pool = self.pool(provider)?;
+        pool.request(request).await.map_err(|error| {
+            let text = causes(&error);
+            if error.is_connect() {
+                SendError::Connect(text)
+            } else {
+                SendError::Broken(text)
+            }
+        })
+    }
+
+    fn pool(&self, provider: &Provider) -> Result<Pool, SendError> {
+        let kind = Kind {
+            tailnet: provider.tailnet,
+            extra_ca: provider.extra_ca.clone(),
+        };
+        let mut pools = self.pools.lock();
+        if let Some(pool) = pools.get(&kind) {
+            return Ok(pool.clone());
+        }
+        let tls = connect::tls(kind.extra_ca.as_deref()).map_err(SendError::Certificates)?;
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(Connector::new(kind.tailnet, &self.options));
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(90))
+            // Large windows: a provider's answer must not wait for window updates.
+            .http2_initial_stream_window_size(1 << 20)
+            .http2_initial_connection_window_size(4 << 20)
+            .http2_keep_alive_interval(Some(Duration::from_secs(30)))
+            .http1_max_headers(400)
+            .build(connector);
+        pools.insert(kind, pool.clone());
+        Ok(pool)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("pools", &self.pools.lock().len()).finish()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("tailnet", &self.dial.is_some())
+            .field("allow_local", &self.allow_local)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish()
+    }
+}
+
+/// An error with its causes, innermost last.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,247 @@
+//! Which header lines pass, in both directions.
+//!
+//! Owns: the closed list of edits to heads ([`HEAD_EDITS`], printed into the docs and imported by the property tests) and
+//! the functions that carry it out. In: a client's or a provider's head. Out: the head for the other side.
+//! Must not know: bodies, records.
+
+use crate::{
+    config::{AuthMode, AuthScheme, Provider},
+    endpoint::Dialect,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// One row of the closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadEdit {
+    /// Which head.
+    pub side: Side,
+    /// A header name, lower case; a trailing `*` stands for any rest.
+    pub name: &'static str,
+    /// What happens to it.
+    pub edit: Edit,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Which head a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From the client to the provider.
+    Request,
+    /// From the provider to the client.
+    Response,
+}
+
+/// What happens to a header line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// It does not pass.
+    Drop,
+    /// It is set by the gateway.
+    Set,
+    /// It is added when absent.
+    Default,
+    /// A line is added beside those that pass.
+    Append,
+}
+
+const fn row(side: Side, name: &'static str, edit: Edit, why: &'static str) -> HeadEdit {
+    HeadEdit { side, name, edit, why }
+}
+
+/// Every edit that the gateway makes to heads. What is not listed passes as it came.
+pub const HEAD_EDITS: &[HeadEdit] = &[
+    row(Side::Request, "authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "x-api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "x-goog-api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "cf-aig-authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "proxy-authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "cookie", Edit::Drop, "the client's credential never leaves the tailnet"),
+    row(Side::Request, "x-amz-date", Edit::Drop, "part of a signature that does not survive a proxy"),
+    row(Side::Request, "x-amz-content-sha256", Edit::Drop, "part of a signature that does not survive a proxy"),
+    row(Side::Request, "x-amz-security-token", Edit::Drop, "part of a signature that does not survive a proxy"),
+    row(Side::Request, "amz-sdk-invocation-id", Edit::Drop, "part of a signature that does not survive a proxy"),
+    row(Side::Request, "amz-sdk-request", Edit::Drop, "part of a signature that does not survive a proxy"),
+    row(Side::Request, "x-forwarded-*", Edit::Drop, "says where the caller is"),
+    row(Side::Request, "forwarded", Edit::Drop, "says where the caller is"),
+    row(Side::Request, "x-real-ip", Edit::Drop, "says where the caller is"),
+    row(Side::Request, "tailscale-*", Edit::Drop, "identity comes from the tailnet, never from a header"),
+    row(Side::Request, "openai-organization", Edit::Drop, "the account is the provider entry's, not the client's"),
+    row(Side::Request, "openai-project", Edit::Drop, "the account is the provider entry's, not the client's"),
+    row(Side::Request, "chatgpt-account-id", Edit::Drop, "the account is the provider entry's, not the client's"),
+    row(Side::Request, "anthropic-workspace-id", Edit::Drop, "the account is the provider entry's, not the client's"),
+    row(Side::Request, "origin", Edit::Drop, "checked here; providers answer browsers differently"),
+    row(Side::Request, "referer", Edit::Drop, "names pages of the tailnet"),
+    row(Side::Request, "expect", Edit::Drop, "answered here"),
+    row(Side::Request, "host", Edit::Set, "names the provider"),
+    row(Side::Request, "content-length", Edit::Set, "the body is sent whole"),
+    row(Side::Request, "anthropic-version", Edit::Default, "the provider demands one; curl users send none"),
+    row(Side::Request, "accept-encoding", Edit::Set, "identity, only when usage was asked for on the client's behalf"),
+    row(Side::Response, "set-cookie", Edit::Drop, "the provider's cookie would be shared by all callers"),
+    row(Side::Response, "anthropic-organization-id", Edit::Drop, "names the account"),
+    row(Side::Response, "openai-organization", Edit::Drop, "names the account"),
+    row(Side::Response, "openai-project", Edit::Drop, "names the account"),
+    row(Side::Response, "cf-ray", Edit::Drop, "belongs to the provider's edge"),
+    row(Side::Response, "via", Edit::Drop, "belongs to the provider's edge"),
+    row(Side::Response, "server", Edit::Drop, "belongs to the provider's edge"),
+    row(Side::Response, "alt-svc", Edit::Drop, "would lead clients past the gateway"),
+    row(Side::Response, "strict-transport-security", Edit::Drop, "the gateway speaks plain HTTP inside WireGuard"),
+    row(Side::Response, "access-control-*", Edit::Drop, "the gateway decides which origins may call"),
+    row(Side::Response, "server-timing", Edit::Append, "says where the time went"),
+    row(Side::Response, "aperture-request-id", Edit::Set, "finds the request on the pages"),
+];
+
+/// Lines that belong to one connection (RFC 9110, 7.6.1), besides those that `connection` names.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// What an Anthropic client that sends no version gets.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// The head that goes to the provider, without its credential and without `host`.
+///
+/// `grant_headers` come first, then the provider's own, then what the client sent.
+pub fn to_provider(
+    client: &HeaderMap,
+    dialect: Dialect,
+    provider: &Provider,
+    grant_headers: &[(HeaderName, HeaderValue)],
+) -> HeaderMap {
+    let mut head = HeaderMap::with_capacity(client.len() + 8);
+    let named = connection_names(client);
+    for (name, value) in client {
+        if passes(Side::Request, name, &named) {
+            head.append(name.clone(), value.clone());
+        }
+    }
+    if dialect == Dialect::AnthropicMessages && !head.contains_key("anthropic-version") {
+        head.insert("anthropic-version", ANTHROPIC_VERSION);
+    }
+    // An administrator's line replaces the client's lines of the same name.
+    let added = || grant_headers.iter().chain(&provider.add_headers);
+    for (name, _) in added() {
+        head.remove(name);
+    }
+    for (name, value) in added() {
+        head.append(name.clone(), value.clone());
+    }
+    head
+}
+
+/// Adds the credential as the provider's `auth_mode` says.
+pub fn add_credential(head: &mut HeaderMap, client: &HeaderMap, provider: &Provider) -> Result<(), BadCredential> {
+    if provider.auth_mode == AuthMode::None {
+        return Ok(());
+    }
+    if provider.auth_mode == AuthMode::Passthrough {
+        let own = [header::AUTHORIZATION.as_str(), "x-api-key"];
+        let mut any = false;
+        for name in own {
+            if let Some(value) = client.get(name) {
+                head.insert(HeaderName::from_static(name), sensitive(value.clone()));
+                any = true;
+            }
+        }
+        if any {
+            return Ok(());
+        }
+    }
+    let Some(credential) = &provider.credential else {
+        return Ok(());
+    };
+    let key = credential.secret.expose();
+    let (name, text) = match credential.scheme {
+        AuthScheme::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
+        AuthScheme::Hec => (header::AUTHORIZATION, format!("Splunk {key}")),
+        AuthScheme::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        AuthScheme::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
+        AuthScheme::CfAig => (HeaderName::from_static("cf-aig-authorization"), format!("Bearer {key}")),
+    };
+    let value = HeaderValue::try_from(text).map_err(|_| BadCredential)?;
+    head.insert(name, sensitive(value));
+    Ok(())
+}
+
+/// The key has characters that no header can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider's key has characters that a header can't carry")]
+pub struct BadCredential;
+
+/// Removes what must not reach the client from a provider's response head.
+pub fn to_client(head: &mut HeaderMap) {
+    let named = connection_names(head);
+    let drop: Vec<HeaderName> = head
+        .keys()
+        .filter(|name| !passes(Side::Response, name, &named))
+        .cloned()
+        .collect();
+    for name in drop {
+        head.remove(name);
+    }
+}
+
+/// Whether a line passes.
+fn passes(side: Side, name: &HeaderName, named: &[HeaderName]) -> bool {
+    let name_text = name.as_str();
+    if HOP_BY_HOP.contains(&name_text) || named.contains(name) {
+        return false;
+    }
+    !HEAD_EDITS.iter().any(|row| {
+        row.side == side
+            && (row.edit == Edit::Drop || matches!(row.name, "host" | "content-length") && side == Side::Request)
+            && row
+                .name
+                .strip_suffix('*')
+                .map_or(row.name == name_text, |prefix| name_text.starts_with(prefix))
+    })
+}
+
+/// The names that `connection` lists.
+fn connection_names(head: &HeaderMap) -> Vec<HeaderName> {
+    head.get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().to_ascii_lowercase().parse().ok())
+        .collect()
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+/// Request header lines for a capture: credentials shown as a placeholder.
+pub fn redacted(head: &HeaderMap) -> Vec<(String, String)> {
+    head.iter()
+        .map(|(name, value)| {
+            let text = if is_secret(name) {
+                "(redacted)".to_owned()
+            } else {
+                String::from_utf8_lossy(value.as_bytes()).into_owned()
+            };
+            (name.as_str().to_owned(), text)
+        })
+        .collect()
+}
+
+/// Names whose values are credentials, or look like it.
+fn is_secret(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "cookie" | "set-cookie" | "api-key" | "x-amz-security-token")
+        || ["authorization", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
+        || name.ends_with("-token")
+        || name.ends_with("-key")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,289 @@
-//! proxy/mod
+//! One request to a model, from its head to its record.
+//!
+//! Owns: [`Proxy::handle`], the straight line through all stages, and `exchange` (what is kept while a request runs),
+//! `body` (the response as it passes) and `error` (the only mapping from failures to HTTP). In: a caller and a request.
+//! Out: a response whose bytes are the provider's, and one record.
+//! Must not know: tables, pages, the tailnet.
+
+pub mod body;
+pub mod error;
+pub mod exchange;
+mod intake;
+
+use crate::{
+    config::{Config, Live},
+    endpoint::{Endpoint, Route},
+    identity::Caller,
+    metrics::Metrics,
+    policy::{self, Permit},
+    provider::{
+        client::{Client, Pieces, SendError},
+        edit::{self, Wanted},
+        headers, target,
+    },
+    record::{RequestId, Timestamp},
+    session::{self, Sessions},
+    shutdown::Tasks,
+    store::Writer,
+    tap::{IncludeUsage, RequestFacts, ResponseTap, UsageChunkFilter, read_request},
+};
+use body::{Body, Relay};
+use bytes::Bytes;
+use error::Failure;
+use exchange::{Exchange, InFlight};
+use http::{HeaderValue, Request, Response, header, request::Parts};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::{sync::Arc, time::Duration};
+
+/// How long a body may take before its request is recorded as started without its model.
+const EARLY_START: Duration = Duration::from_millis(50);
+
+/// Handles requests to models.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// The configuration in force.
+    pub live: Live,
+    /// Connections to providers.
+    pub client: Client,
+    /// Which conversation a request belongs to.
+    pub sessions: Arc<Sessions>,
+    /// Where records go.
+    pub writer: Writer,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What is under way.
+    pub in_flight: InFlight,
+    /// Whether the gateway is stopping.
+    pub tasks: Tasks,
+}
+
+impl Proxy {
+    /// Answers one request; never fails: every failure is a response and a record.
+    pub async fn handle(&self, caller: Arc<Caller>, route: Route, request: Request<Incoming>) -> Response<Body> {
+        let endpoint = match route {
+            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => endpoint,
+            Route::Other => {
+                let failure = Failure::NoEndpoint(request.uri().path().to_owned());
+                return refuse(&failure, None, RequestId::new());
+            }
+        };
+        let (parts, body) = request.into_parts();
+        let mut exchange = Exchange::begin(self, &caller, endpoint, &parts);
+        let outcome = match route {
+            Route::Model(_) => self.forward(&caller, endpoint, &parts, body, &mut exchange).await,
+            Route::WebSocket(_) => Err(Failure::WebSocket),
+            Route::WrongMethod(_) | Route::Other => Err(Failure::WrongMethod),
+        };
+        match outcome {
+            Ok((head, incoming, tap, filter)) => {
+                let idle = exchange.config().gateway.timeouts.chunk_idle;
+                head.map(|()| Body::Relay(Box::new(Relay::new(incoming, exchange, tap, filter, idle))))
+            }
+            Err(failure) => {
+                let id = exchange.id();
+                exchange.refuse(&failure);
+                refuse(&failure, Some(endpoint), id)
+            }
+        }
+    }
+
+    /// The stages, in the order in which they must happen.
+    async fn forward(
+        &self,
+        caller: &Arc<Caller>,
+        endpoint: Endpoint,
+        parts: &Parts,
+        body: Incoming,
+        exchange: &mut Exchange,
+    ) -> Result<Forwarded, Failure> {
+        if self.tasks.draining.is_cancelled() {
+            return Err(Failure::Draining);
+        }
+        let config = Arc::clone(exchange.config());
+
+        // A role first: whoever has none learns nothing, not even whether a body would be valid.
+        if policy::role(&config, caller).is_none() {
+            return Err(Failure::Denied(policy::Denied::NoRole));
+        }
+
+        // The model is in the body, so the body comes whole before anything goes out.
+        let body = self.read_body(&config, parts, body, exchange).await?;
+        let facts = read_request(endpoint, &parts.headers, &body).map_err(|bad| Failure::BadRequest(bad.to_string()))?;
+        exchange.asked(&facts, &body);
+
+        let permit = policy::decide(&config, caller, &facts.model, endpoint).map_err(Failure::Denied)?;
+        for other in &facts.other_models {
+            may_also_use(&config, caller, &permit, other)?;
+        }
+        let assigned = self.sessions.assign(
+            &caller.user,
+            &exchange.client(),
+            endpoint,
+            &parts.headers,
+            &facts,
+            &config.gateway.session_headers,
+            Timestamp::now(),
+        );
+        exchange.permitted(&permit, assigned, &facts, &parts.headers, &body);
+
+        let edited = edit_body(&config, &permit, &facts, body)?;
+        let request = upstream_request(&permit, parts, &edited)?;
+
+        exchange.sent();
+        let response = self.send(&config, &permit, request).await?;
+
+        let (mut head, incoming) = response.into_parts();
+        exchange.answered(&head);
+        let tap = ResponseTap::new(endpoint, head.status.as_u16(), &head.headers);
+        // A reply that comes encoded although identity was asked for is left alone.
+        let filter = (edited.usage_added && head.status.is_success() && !head.headers.contains_key(header::CONTENT_ENCODING))
+            .then(UsageChunkFilter::default);
+        headers::to_client(&mut head.headers);
+        if filter.is_some() {
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
+        exchange.stamp(&mut head.headers);
+
+        let mut client_head = Response::new(());
+        *client_head.status_mut() = head.status;
+        *client_head.headers_mut() = head.headers;
+        Ok((client_head, incoming, tap, filter))
+    }
+
+    /// Takes the body, within the limits of size and time.
+    async fn read_body(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        body: Incoming,
+        exchange: &mut Exchange,
+    ) -> Result<Bytes, Failure> {
+        let limit = config.gateway.limits.request_body_bytes;
+        let mut intake = intake::Intake::new(&parts.headers, body, limit)?;
+        let idle = config.gateway.timeouts.body_idle;
+        // Slow uploads show up while they run; the others are written once their model is known.
+        if let Ok(done) = tokio::time::timeout(EARLY_START, intake.run(idle)).await {
+            done?;
+        } else {
+            exchange.start();
+            intake.run(idle).await?;
+        }
+        Ok(intake.finish())
+    }
+
+    /// Sends the request and waits for the response head.
+    async fn send(
+        &self,
+        config: &Config,
+        permit: &Permit,
+        request: Request<Pieces>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let provider = permit.provider();
+        let limit = config.gateway.timeouts.first_byte;
+        let id = || provider.id.to_string();
+        match tokio::time::timeout(limit, self.client.send(provider, request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(SendError::Connect(detail) | SendError::Certificates(detail))) => Err(Failure::Unreachable {
+                provider: id(),
+                detail,
+            }),
+            Ok(Err(SendError::Broken(detail))) => Err(Failure::Broken { provider: id(), detail }),
+            Err(_) => Err(Failure::Timeout {
+                provider: id(),
+                seconds: limit.as_secs(),
+            }),
+        }
+    }
+}
+
+/// What `forward` hands to the relay.
+type Forwarded = (
+    Response<()>,
+    Incoming,
+    ResponseTap,
+    Option<UsageChunkFilter>,
+);
+
+/// The body as it goes upstream.
+struct Edited {
+    body: Pieces,
+    usage_added: bool,
+}
+
+/// The few edits that `provider::edit` lists, each by splicing the original text.
+fn edit_body(config: &Config, permit: &Permit, facts: &RequestFacts, body: Bytes) -> Result<Edited, Failure> {
+    let include_usage = match &facts.include_usage {
+        IncludeUsage::Missing(splice) if config.gateway.inject_include_usage => Some(splice),
+        IncludeUsage::Missing(_) | IncludeUsage::Asked | IncludeUsage::NotApplicable => None,
+    };
+    let wanted = Wanted {
+        bare_model: permit.prefixed().then(|| permit.model().as_ref()),
+        include_usage,
+    };
+    let pieces = edit::edit_request(&body, facts, wanted).ok_or_else(|| {
+        Failure::BadRequest(format!(
+            "the model's provider prefix can't be removed from an encoded body: ask for {:?}, or send the body plain",
+            permit.model()
+        ))
+    })?;
+    Ok(Edited {
+        body: Pieces::new(pieces),
+        usage_added: include_usage.is_some(),
+    })
+}
+
+/// A model that the provider may choose by itself needs the caller's grant as much as the first one, at the same provider.
+fn may_also_use(config: &Config, caller: &Arc<Caller>, permit: &Permit, model: &str) -> Result<(), Failure> {
+    let other = policy::decide(config, caller, model, permit.endpoint()).map_err(Failure::Denied)?;
+    if other.provider().id == permit.provider().id && !other.prefixed() {
+        return Ok(());
+    }
+    Err(Failure::BadRequest(format!(
+        "\"models\" names {model:?}, which is not a model of the provider that serves {:?}",
+        permit.model()
+    )))
+}
+
+/// The request as the provider gets it.
+fn upstream_request(permit: &Permit, parts: &Parts, edited: &Edited) -> Result<Request<Pieces>, Failure> {
+    let provider = permit.provider();
+    if let Some(missing) = &provider.missing_secret {
+        return Err(Failure::NoCredential {
+            provider: provider.id.to_string(),
+            missing: missing.clone(),
+        });
+    }
+    let uri = target::upstream_uri(&provider.base, &parts.uri)
+        .map_err(|_| Failure::BadRequest("the path and query can't be sent on".into()))?;
+    let mut head = headers::to_provider(
+        &parts.headers,
+        permit.endpoint().dialect(),
+        provider,
+        permit.add_headers(),
+    );
+    headers::add_credential(&mut head, &parts.headers, provider).map_err(|error| Failure::NoCredential {
+        provider: provider.id.to_string(),
+        missing: error.to_string(),
+    })?;
+    if edited.usage_added {
+        head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let mut request = Request::new(edited.body.clone());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = head;
+    Ok(request)
+}
+
+/// A failure as a response.
+pub fn refuse(failure: &Failure, endpoint: Option<Endpoint>, id: RequestId) -> Response<Body> {
+    let mut response = failure.response(endpoint.map(Endpoint::dialect), id);
+    exchange::stamp_id(response.headers_mut(), id);
+    response.map(|bytes| Body::Whole(Full::new(bytes)))
+}
+
+/// The client program, by its headers.
+pub fn client_of(parts: &Parts) -> crate::record::Client {
+    session::client_of(&parts.headers)
+}

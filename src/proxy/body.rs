@@ -1,0 +1,176 @@
+//! The response as it passes.
+//!
+//! Owns: [`Relay`]: hands the provider's frames on as they come, shows a copy to the tap, and reports the end exactly
+//! once. In: the provider's body. Out: the same bytes (but for the one chunk that the client did not ask for).
+//! Must not know: what the bytes mean. Nothing that the tap does can fail or delay a frame.
+
+use super::exchange::Exchange;
+use crate::{
+    record::End,
+    tap::{ResponseTap, UsageChunkFilter},
+};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A response body of the gateway.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it is known.
+    Whole(Full<Bytes>),
+    /// A provider's, as it comes.
+    Relay(Box<Relay>),
+}
+
+/// Why a body ends early: the connection to the client is cut, so that a truncated answer never looks whole.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The provider broke off.
+    #[error("the provider broke off: {0}")]
+    Upstream(#[from] hyper::Error),
+    /// The provider fell silent.
+    #[error("the provider sent nothing for {0} s")]
+    Idle(u64),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Self::Relay(relay) => relay.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Relay(relay) => relay.ended(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Relay(relay) if relay.filter.is_none() => relay.inner.size_hint(),
+            Self::Relay(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A provider's response body under way.
+#[derive(Debug)]
+pub struct Relay {
+    inner: Incoming,
+    exchange: Exchange,
+    tap: Option<ResponseTap>,
+    filter: Option<UsageChunkFilter>,
+    ready: VecDeque<Bytes>,
+    /// The provider has sent its last byte.
+    drained: bool,
+    idle_limit: Duration,
+    idle: Pin<Box<Sleep>>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        inner: Incoming,
+        exchange: Exchange,
+        tap: ResponseTap,
+        filter: Option<UsageChunkFilter>,
+        idle_limit: Duration,
+    ) -> Self {
+        Self {
+            inner,
+            exchange,
+            tap: Some(tap),
+            filter,
+            ready: VecDeque::new(),
+            drained: false,
+            idle_limit,
+            idle: Box::pin(sleep(idle_limit)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        use http_body::Body as _;
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                self.exchange.delivered(chunk.len());
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            if self.drained {
+                self.end(End::Complete);
+                return Poll::Ready(None);
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+                // Polled last: a provider that has something to say is never called silent.
+                ready!(self.idle.as_mut().poll(cx));
+                self.end(End::Timeout);
+                return Poll::Ready(Some(Err(BodyError::Idle(self.idle_limit.as_secs()))));
+            };
+            match frame {
+                None => {
+                    self.drained = true;
+                    self.ready.extend(self.filter.take().and_then(|mut filter| filter.finish()));
+                }
+                Some(Err(error)) => {
+                    self.end(End::UpstreamError);
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                Some(Ok(frame)) => {
+                    self.idle.as_mut().reset(Instant::now() + self.idle_limit);
+                    match frame.into_data() {
+                        Ok(data) => self.data(data),
+                        Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows a chunk to the tap and lines it up for the client.
+    fn data(&mut self, data: Bytes) {
+        if let Some(tap) = &mut self.tap {
+            tap.feed(&data);
+            self.exchange.progress(tap, &data);
+        }
+        match &mut self.filter {
+            Some(filter) => self.ready.extend(filter.push(data)),
+            None => self.ready.push_back(data),
+        }
+    }
+
+    /// Whether the client has been given everything.
+    fn ended(&self) -> bool {
+        use http_body::Body as _;
+        self.ready.is_empty() && (self.drained || self.filter.is_none() && self.inner.is_end_stream())
+    }
+
+    /// Reports the end, once.
+    fn end(&mut self, end: End) {
+        if let Some(tap) = self.tap.take() {
+            self.exchange.finish(tap, end);
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // A body of known length is dropped without a last poll once it has all been handed over.
+        let end = if self.ended() { End::Complete } else { End::ClientGone };
+        self.end(end);
+    }
+}

@@ -1,0 +1,418 @@
+//! What is kept while a request runs, and the one place where its record is finished.
+//!
+//! Owns: [`Exchange`] (fills the record stage by stage; finishing or dropping it writes the record, counts it and tells
+//! the session index) and [`InFlight`] (all running exchanges, for checkpoints and live counts). In: what each stage
+//! learnt. Out: start, checkpoint and finish events.
+//! Must not know: tables, HTTP bodies. Nothing here blocks: dropping may happen on any thread.
+
+use super::{Proxy, error::Failure};
+use crate::{
+    config::Config,
+    endpoint::Endpoint,
+    identity::Caller,
+    policy::Permit,
+    price,
+    provider::headers,
+    record::{
+        Capture, CaptureMode, CapturedBody, Client, CostState, End, Record, RequestId, Timestamp, UsageState,
+        Who,
+    },
+    session::{Assigned, client_of},
+    tap::{RequestFacts, ResponseTap},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, request::Parts, response};
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt, sync::Arc};
+use tokio::time::Instant;
+
+/// Chunks smaller than this are copied together, so that a capture does not pin read buffers.
+const COPY_BELOW: usize = 8 << 10;
+
+/// Requests under way.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<Mutex<HashMap<RequestId, Arc<Mutex<Slot>>>>>);
+
+/// A record that is being filled.
+#[derive(Debug)]
+struct Slot {
+    record: Record,
+    /// It has news since it was last written.
+    dirty: bool,
+    /// Its start has been written.
+    started: bool,
+}
+
+impl InFlight {
+    /// The running requests as they stand, oldest first.
+    pub fn records(&self) -> Vec<Record> {
+        let slots: Vec<_> = self.0.lock().values().cloned().collect();
+        let mut records: Vec<_> = slots.iter().map(|slot| slot.lock().record.clone()).collect();
+        records.sort_by_key(|record| record.id);
+        records
+    }
+
+    /// How many are running.
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Whether nothing is running.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the counts of every request that has news; called every second, so that a crash loses at most that.
+    pub fn checkpoint(&self, writer: &crate::store::Writer) {
+        let slots: Vec<_> = self.0.lock().values().cloned().collect();
+        for slot in slots {
+            let mut slot = slot.lock();
+            if slot.started && std::mem::take(&mut slot.dirty) {
+                writer.checkpoint(&slot.record);
+            }
+        }
+    }
+}
+
+/// One request under way.
+pub struct Exchange {
+    id: RequestId,
+    begun: Instant,
+    config: Arc<Config>,
+    proxy: Proxy,
+    slot: Arc<Mutex<Slot>>,
+    permit: Option<Permit>,
+    facts: Option<RequestFacts>,
+    capture: Option<Capture>,
+    small: BytesMut,
+    finished: bool,
+}
+
+impl Exchange {
+    /// Begins a record from the request's head.
+    pub(super) fn begin(proxy: &Proxy, caller: &Caller, endpoint: Endpoint, parts: &Parts) -> Self {
+        let id = RequestId::new();
+        let record = Record {
+            id,
+            started: Timestamp::now(),
+            who: Who {
+                user: caller.user.to_string(),
+                login: caller.login.to_string(),
+                node: caller.node.to_string(),
+                node_name: caller.node_name.to_string(),
+                tags: caller.tags.clone(),
+            },
+            client: client_of(&parts.headers),
+            path: shown_path(parts),
+            ..Record::new(id, endpoint)
+        };
+        let slot = Arc::new(Mutex::new(Slot {
+            record,
+            dirty: false,
+            started: false,
+        }));
+        proxy.in_flight.0.lock().insert(id, Arc::clone(&slot));
+        proxy.metrics.observe_start(&slot.lock().record);
+        Self {
+            id,
+            begun: Instant::now(),
+            config: proxy.live.current(),
+            proxy: proxy.clone(),
+            slot,
+            permit: None,
+            facts: None,
+            capture: None,
+            small: BytesMut::new(),
+            finished: false,
+        }
+    }
+
+    /// Its id.
+    pub(super) const fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// The configuration that was in force when it began; it stays in force for it.
+    pub(super) const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The program that sent it.
+    pub(super) fn client(&self) -> Client {
+        self.slot.lock().record.client.clone()
+    }
+
+    /// Writes the start, once.
+    pub(super) fn start(&self) {
+        let mut slot = self.slot.lock();
+        if slot.started {
+            slot.dirty = true;
+        } else {
+            slot.started = true;
+            self.proxy.writer.start(&slot.record);
+        }
+    }
+
+    /// The body has been read.
+    pub(super) fn asked(&self, facts: &RequestFacts, body: &Bytes) {
+        let record = &mut self.slot.lock().record;
+        record.model_asked = Some(facts.model.clone());
+        record.streamed = facts.stream;
+        record.bytes.request = body.len() as u64;
+    }
+
+    /// The request may be sent: the record gets its model, provider and session, and is written.
+    pub(super) fn permitted(
+        &mut self,
+        permit: &Permit,
+        assigned: Assigned,
+        facts: &RequestFacts,
+        head: &HeaderMap,
+        body: &Bytes,
+    ) {
+        let mode = permit.capture();
+        {
+            let record = &mut self.slot.lock().record;
+            record.grant = Some(permit.grant().to_owned());
+            record.provider = Some(permit.provider().id.to_string());
+            record.model = Some(permit.model().to_string());
+            record.capture = mode;
+            record.session = assigned.session;
+            record.parent_session = assigned.parent;
+            if mode != CaptureMode::None {
+                record.agent = assigned.agent;
+                record.tools.clone_from(&facts.tool_results);
+            } else {
+                record.path.clear();
+            }
+            if mode == CaptureMode::Full && assigned.fresh {
+                record.title.clone_from(&facts.title);
+            }
+        }
+        if mode == CaptureMode::Full {
+            let cap = self.cap();
+            let kept = body.len().min(cap);
+            self.capture = Some(Capture {
+                request_head: headers::redacted(head),
+                request: CapturedBody {
+                    chunks: vec![body.slice(..kept)],
+                    borders: facts.message_borders.iter().copied().filter(|at| *at < kept).collect(),
+                    truncated: kept < body.len(),
+                    size: body.len() as u64,
+                },
+                ..Capture::default()
+            });
+        }
+        self.facts = Some(facts.clone());
+        self.permit = Some(permit.clone());
+        self.start();
+    }
+
+    /// The request leaves for the provider.
+    pub(super) fn sent(&self) {
+        self.slot.lock().record.timings.sent_us = self.elapsed();
+    }
+
+    /// The provider's head is there.
+    pub(super) fn answered(&mut self, head: &response::Parts) {
+        {
+            let mut slot = self.slot.lock();
+            let record = &mut slot.record;
+            record.timings.head_us = self.elapsed();
+            record.status = Some(head.status.as_u16());
+            slot.dirty = true;
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.response_head = headers::redacted(&head.headers);
+        }
+    }
+
+    /// Adds the gateway's own lines to the client's response head.
+    pub(super) fn stamp(&self, head: &mut HeaderMap) {
+        let timings = self.slot.lock().record.timings;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+        let ms = |us: u64| us as f64 / 1000.0;
+        let text = format!(
+            "aperture;dur={:.2}, provider;dur={:.2}",
+            ms(timings.sent_us),
+            ms(timings.head_us.saturating_sub(timings.sent_us))
+        );
+        if let Ok(value) = HeaderValue::try_from(text) {
+            head.append("server-timing", value);
+        }
+        stamp_id(head, self.id);
+    }
+
+    /// A chunk came from the provider.
+    pub(super) fn progress(&mut self, tap: &ResponseTap, data: &Bytes) {
+        let (usage, state) = tap.snapshot();
+        {
+            let mut slot = self.slot.lock();
+            if slot.record.timings.first_byte_us == 0 {
+                slot.record.timings.first_byte_us = self.elapsed();
+            }
+            slot.record.usage = usage;
+            slot.record.usage_state = state;
+            slot.dirty = true;
+        }
+        self.keep(data);
+    }
+
+    /// A chunk went to the client.
+    pub(super) fn delivered(&self, bytes: usize) {
+        self.slot.lock().record.bytes.response += bytes as u64;
+    }
+
+    /// The body is over.
+    pub(super) fn finish(&mut self, tap: ResponseTap, end: End) {
+        let reply = tap.finish(end == End::Complete);
+        let end = match end {
+            End::ClientGone if self.proxy.tasks.ended.is_cancelled() => End::Interrupted,
+            End::Complete if reply.error_in_stream => End::UpstreamError,
+            other => other,
+        };
+        let mut record = self.slot.lock().record.clone();
+        record.end = end;
+        record.usage = reply.usage;
+        record.usage_state = reply.usage_state;
+        record.model_served.clone_from(&reply.model_served);
+        if record.provider_request_id.is_none() {
+            record.provider_request_id.clone_from(&reply.provider_request_id);
+        }
+        self.proxy.metrics.tap_failures(reply.failures);
+        if record.capture != CaptureMode::None {
+            record.stop_reason.clone_from(&reply.stop_reason);
+            record.tools.extend(reply.tools.iter().cloned());
+        }
+        if let (Some(session), Some(facts)) = (record.session, &self.facts) {
+            record.anchors =
+                self.proxy
+                    .sessions
+                    .learn(&record.who.user, session, facts, &reply, Timestamp::now());
+        }
+        self.price(&mut record, reply.service_tier.as_deref());
+        self.write(record);
+    }
+
+    /// The gateway answers by itself.
+    pub(super) fn refuse(mut self, failure: &Failure) {
+        let facts = failure.facts();
+        let mut record = self.slot.lock().record.clone();
+        record.status = Some(facts.status.as_u16());
+        record.failure = Some(facts.reason.to_owned());
+        record.end = match failure {
+            Failure::Unreachable { .. } | Failure::Broken { .. } => End::UpstreamError,
+            Failure::Timeout { .. } => End::Timeout,
+            _ => End::Refused,
+        };
+        super::error::log(failure, &record);
+        self.write(record);
+    }
+
+    /// What the usage is worth.
+    fn price(&self, record: &mut Record, tier: Option<&str>) {
+        let Some(permit) = &self.permit else { return };
+        if record.usage.total() == 0 || !record.endpoint.generates() {
+            record.cost.state = CostState::None;
+            return;
+        }
+        record.cost = price::price_of(
+            &self.config,
+            permit.provider(),
+            permit.model(),
+            tier,
+            &record.usage,
+            record.started,
+        );
+    }
+
+    /// Copies a chunk for the capture, within its cap.
+    fn keep(&mut self, data: &Bytes) {
+        let cap = self.cap();
+        let Some(capture) = &mut self.capture else { return };
+        let body = &mut capture.response;
+        let have = body.size.min(cap as u64);
+        body.size += data.len() as u64;
+        let room = cap - usize::try_from(have).unwrap_or(cap);
+        if data.len() > room {
+            body.truncated = true;
+        }
+        let part = data.slice(..data.len().min(room));
+        if part.len() < COPY_BELOW {
+            self.small.extend_from_slice(&part);
+        } else {
+            if !self.small.is_empty() {
+                body.chunks.push(self.small.split().freeze());
+            }
+            body.chunks.push(part);
+        }
+    }
+
+    fn cap(&self) -> usize {
+        usize::try_from(self.config.gateway.capture.body_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Writes the finished record, once.
+    fn write(&mut self, mut record: Record) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        record.timings.total_us = self.elapsed();
+        if !self.small.is_empty()
+            && let Some(capture) = &mut self.capture
+        {
+            capture.response.chunks.push(self.small.split().freeze());
+        }
+        self.proxy.in_flight.0.lock().remove(&self.id);
+        self.proxy.metrics.observe_finish(&record);
+        self.proxy.writer.finish(record, self.capture.take());
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // Dropped before a response head: the client left, or the gateway is ending.
+        let mut record = self.slot.lock().record.clone();
+        record.end = if self.proxy.tasks.ended.is_cancelled() {
+            End::Interrupted
+        } else {
+            End::ClientGone
+        };
+        if record.usage.total() > 0 && record.usage_state == UsageState::None {
+            record.usage_state = UsageState::Partial;
+        }
+        self.write(record);
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Names the request, so that people can find it.
+pub(super) fn stamp_id(head: &mut HeaderMap, id: RequestId) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        head.insert("aperture-request-id", value);
+    }
+}
+
+/// Method, path and query without credentials.
+fn shown_path(parts: &Parts) -> String {
+    let path = parts.uri.path();
+    let query = parts.uri.query().map(crate::provider::target::public_query).unwrap_or_default();
+    let mut text = format!("{} {path}", parts.method);
+    if !query.is_empty() {
+        text.push('?');
+        text.push_str(&query);
+    }
+    text.chars().take(512).collect()
+}

@@ -1,0 +1,82 @@
+//! The request body, collected within its limits.
+//!
+//! Owns: [`Intake`]. In: the client's body. Out: its bytes, or the failure to answer with. Cancel safe: `run` may be
+//! dropped and called again.
+
+use super::error::Failure;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use std::time::Duration;
+
+/// Reserved at most before the bytes are there: a length is only a claim.
+const RESERVE: u64 = 1 << 20;
+
+/// A body on its way in.
+pub(super) struct Intake {
+    body: Incoming,
+    limit: u64,
+    expected: u64,
+    first: Option<Bytes>,
+    rest: BytesMut,
+    size: u64,
+}
+
+impl Intake {
+    /// Refuses at once what says that it is too large.
+    pub(super) fn new(head: &HeaderMap, body: Incoming, limit: u64) -> Result<Self, Failure> {
+        let expected = head
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse::<u64>().ok())
+            .unwrap_or(0);
+        if expected > limit {
+            return Err(Failure::BodyTooLarge(limit));
+        }
+        Ok(Self {
+            body,
+            limit,
+            expected,
+            first: None,
+            rest: BytesMut::new(),
+            size: 0,
+        })
+    }
+
+    /// Reads to the end; `idle` is the time that the client may be silent.
+    pub(super) async fn run(&mut self, idle: Duration) -> Result<(), Failure> {
+        loop {
+            let frame = tokio::time::timeout(idle, self.body.frame())
+                .await
+                .map_err(|_| Failure::BodyStalled)?;
+            let Some(frame) = frame else { return Ok(()) };
+            let frame = frame.map_err(|_| Failure::BadRequest("the request body broke off".into()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            self.size += data.len() as u64;
+            if self.size > self.limit {
+                return Err(Failure::BodyTooLarge(self.limit));
+            }
+            self.push(data);
+        }
+    }
+
+    /// One frame is kept as it is; several are joined.
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_none() && self.rest.is_empty() {
+            self.first = Some(data);
+            return;
+        }
+        if let Some(first) = self.first.take() {
+            let capacity = self.expected.min(RESERVE).max(self.size);
+            self.rest.reserve(usize::try_from(capacity).unwrap_or(0));
+            self.rest.extend_from_slice(&first);
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    /// The whole body.
+    pub(super) fn finish(self) -> Bytes {
+        self.first.unwrap_or_else(|| self.rest.freeze())
+    }
+}

@@ -1,0 +1,164 @@
+//! The node, or what stands in for it on the development listener.
+//!
+//! Owns: [`NodeView`]: joining, who is asked for identities, the dialler, the gateway's own names, and what people are
+//! told while the node joins. In: arguments. Out: one type for both ways of running.
+//! Must not know: requests.
+
+use super::{App, StateDir};
+use crate::{
+    cli::RunArgs,
+    identity::{WhoIs, dev::DevWhoIs},
+    provider::client::Dial,
+    server::{Names, NodeMetrics},
+    shutdown::Tasks,
+    tailnet::localapi,
+};
+use anyhow::Context as _;
+use std::{net::IpAddr, sync::Arc};
+
+#[cfg(feature = "tailnet")]
+mod tailnet;
+
+#[cfg(feature = "tailnet")]
+pub use tailnet::Own;
+
+/// Where the gateway stands.
+#[derive(Clone, Debug)]
+pub enum NodeView {
+    /// On a loopback address, for development.
+    Dev {
+        /// Whom it takes everybody for.
+        whois: DevWhoIs,
+    },
+    /// A node of a tailnet.
+    #[cfg(feature = "tailnet")]
+    Tailnet(Own),
+}
+
+/// Who is asked for identities.
+#[derive(Clone, Debug)]
+pub enum AnyWhoIs {
+    /// The development listener's fixed user.
+    Dev(DevWhoIs),
+    /// The node.
+    #[cfg(feature = "tailnet")]
+    Node(crate::tailnet::Node),
+}
+
+impl WhoIs for AnyWhoIs {
+    async fn whois(&self, ip: IpAddr) -> Result<Option<localapi::WhoIs>, String> {
+        match self {
+            Self::Dev(dev) => dev.whois(ip).await,
+            #[cfg(feature = "tailnet")]
+            Self::Node(node) => node.whois(ip).await.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// Joins the tailnet, or prepares the development listener.
+pub(super) async fn start(
+    args: &RunArgs,
+    state: &StateDir,
+    names: &Names,
+    background: &Tasks,
+) -> anyhow::Result<NodeView> {
+    if args.dev_listen.is_some() {
+        let whois = DevWhoIs::new(&args.dev_user).context("--dev-user")?;
+        return Ok(NodeView::Dev { whois });
+    }
+    #[cfg(feature = "tailnet")]
+    {
+        Ok(NodeView::Tailnet(tailnet::Own::join(args, state, names, background).await?))
+    }
+    #[cfg(not(feature = "tailnet"))]
+    {
+        let _ = (state, names, background);
+        anyhow::bail!("this build has no tailnet: give --dev-listen, or build with the feature `tailnet`")
+    }
+}
+
+impl NodeView {
+    /// Who is asked for identities.
+    pub fn whois(&self) -> AnyWhoIs {
+        match self {
+            Self::Dev { whois } => AnyWhoIs::Dev(whois.clone()),
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => AnyWhoIs::Node(own.node().clone()),
+        }
+    }
+
+    /// Dials through the node.
+    pub(super) fn dial(&self) -> Option<Dial> {
+        match self {
+            Self::Dev { .. } => None,
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => Some(own.dial()),
+        }
+    }
+
+    /// Where the node stands, in a word.
+    pub fn state_word(&self) -> &'static str {
+        match self {
+            Self::Dev { .. } => "dev",
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.state_word(),
+        }
+    }
+
+    /// Whether peers can reach the gateway.
+    pub fn is_serving(&self) -> bool {
+        match self {
+            Self::Dev { .. } => true,
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.is_running(),
+        }
+    }
+
+    /// The gateway's own name, as clients write it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Dev { .. } => "localhost".to_owned(),
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.name(),
+        }
+    }
+
+    /// When the node's key expires.
+    pub fn key_expiry(&self) -> Option<crate::record::Timestamp> {
+        match self {
+            Self::Dev { .. } => None,
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.key_expiry(),
+        }
+    }
+
+    /// Where the node's own series come from.
+    pub(super) fn metrics_source(&self) -> NodeMetrics {
+        match self {
+            Self::Dev { .. } => Arc::new(|| Box::pin(std::future::ready(None))),
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.metrics_source(),
+        }
+    }
+
+    /// Leaves the tailnet's network (not the tailnet).
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Dev { .. } => {}
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.close().await,
+        }
+    }
+}
+
+/// Follows the node's state until it is closed: names, log lines, and changes of who is who.
+pub(super) async fn follow(app: &Arc<App>) {
+    match &app.node {
+        NodeView::Dev { .. } => {
+            tracing::info!("serving on the development listener");
+        }
+        #[cfg(feature = "tailnet")]
+        NodeView::Tailnet(own) => own.follow(app).await,
+    }
+}
+

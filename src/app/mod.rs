@@ -1,0 +1,467 @@
+//! The gateway, put together.
+//!
+//! Owns: start and stop, and [`App`], which other parts of the process (control socket, doctor, pages) look into. In: the
+//! arguments of `run`. Out: a running gateway, until a signal ends it. The one module that names every concrete type.
+//! Must not know: what a request is.
+
+mod join;
+mod paths;
+
+pub use join::{AnyWhoIs, NodeView};
+pub use paths::{StateDir, StateError, state_dir};
+
+use crate::{
+    cli::RunArgs,
+    config::{CheckOptions, Config, Environment, Live, LoadError, log_findings, render_findings, write_default},
+    control,
+    dashboard::{self, Dashboard},
+    harden,
+    identity::{
+        connections::{ConnectionLimits, Connections},
+        resolve::Resolver,
+    },
+    metrics::{Metrics, StoreHealth},
+    price,
+    provider::client::{self, Client},
+    proxy::{Proxy, exchange::InFlight},
+    record::Timestamp,
+    server::{Names, Port, Server},
+    session::Sessions,
+    shutdown::Tasks,
+    store::{OpenOptions, Recovered, Retention, Store, Writer},
+    tailnet::{Accept, DevListener},
+};
+use anyhow::Context as _;
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::MissedTickBehavior,
+};
+
+/// How often the counts of running requests are written.
+const CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// How long the store may take to write what it has when the gateway ends.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Conversations that are remembered for grouping.
+const SESSIONS: usize = 100_000;
+
+/// How far back conversations are remembered over a restart.
+const SESSION_WINDOW_MS: u64 = 24 * 3_600_000;
+
+/// The parts of a running gateway.
+pub struct App {
+    /// The configuration in force.
+    pub live: Live,
+    /// What was recorded.
+    pub store: Store,
+    /// Where records go.
+    pub writer: Writer,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Requests under way.
+    pub in_flight: InFlight,
+    /// Connections to providers.
+    pub client: Client,
+    /// Who has an address.
+    pub resolver: Arc<Resolver<AnyWhoIs>>,
+    /// Open connections by peer.
+    pub connections: Connections,
+    /// The node, as far as there is one.
+    pub node: NodeView,
+    /// Requests and their connections: the drain waits for these.
+    pub tasks: Tasks,
+    /// The state directory.
+    pub state: StateDir,
+    /// When it started.
+    pub started: Timestamp,
+    /// What opening the store found.
+    pub recovered: Recovered,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// Whether the gateway serves: the answer of `aperture health`.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub struct Health {
+    /// Requests are answered.
+    pub serving: bool,
+    /// Where the node stands, in a word.
+    pub node: String,
+    /// The gateway's own name on the tailnet.
+    pub name: String,
+    /// It is stopping.
+    pub draining: bool,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// The store has fallen behind or can't write.
+    pub store_degraded: bool,
+    /// Version of the program.
+    pub version: String,
+}
+
+impl App {
+    /// Whether the gateway serves.
+    pub fn health(&self) -> Health {
+        let draining = self.tasks.draining.is_cancelled();
+        Health {
+            serving: self.node.is_serving() && !draining,
+            node: self.node.state_word().to_owned(),
+            name: self.node.name(),
+            draining,
+            in_flight: self.in_flight.len(),
+            store_degraded: self.writer.stats().degraded.is_some(),
+            version: crate::VERSION.to_owned(),
+        }
+    }
+}
+
+/// Runs the gateway until a signal ends it.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    harden::process();
+    let state = StateDir::open(args.state.state_dir.as_deref())?;
+    let live = load_config(&args, &state)?;
+    let config = live.current();
+
+    let options = OpenOptions {
+        retention: retention(&config),
+        prices: price::VERSION.to_owned(),
+        ..OpenOptions::default()
+    };
+    let (store, writer, recovered) = Store::open(state.path(), options).context("opening the store")?;
+    if recovered.window.is_some() {
+        tracing::warn!(
+            interrupted = recovered.interrupted,
+            window_ms = recovered.window.map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
+            "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
+             moments may be missing"
+        );
+    }
+    let sessions = Sessions::new(SESSIONS);
+    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
+    let anchors = store.anchors(since).context("reading the latest sessions")?;
+    sessions.restore(anchors.into_iter().map(|known| (known.session, known.anchors, known.started)));
+
+    let metrics = Metrics::new();
+    let requests = Tasks::default();
+    // Outlives the requests: the node, the store's helpers, the control socket.
+    let background = Tasks::default();
+    let names = Names::default();
+    let node = join::start(&args, &state, &names, &background).await?;
+
+    let client = Client::new(client::Options {
+        dial: node.dial(),
+        allow_local: args.allow_local_upstreams,
+        connect_timeout: config.gateway.timeouts.connect,
+    });
+    let resolver = Arc::new(Resolver::new(node.whois(), capabilities(&config)));
+    let connections = Connections::new(limits(&config));
+    let in_flight = InFlight::default();
+    let app = Arc::new(App {
+        live: live.clone(),
+        store: store.clone(),
+        writer: writer.clone(),
+        metrics: metrics.clone(),
+        in_flight: in_flight.clone(),
+        client: client.clone(),
+        resolver: Arc::clone(&resolver),
+        connections: connections.clone(),
+        node: node.clone(),
+        tasks: requests.clone(),
+        state,
+        started: Timestamp::now(),
+        recovered,
+    });
+    let proxy = Proxy {
+        live: live.clone(),
+        client,
+        sessions: Arc::new(sessions),
+        writer: writer.clone(),
+        metrics: metrics.clone(),
+        in_flight: in_flight.clone(),
+        tasks: requests.clone(),
+    };
+    let server = Arc::new(Server {
+        live: live.clone(),
+        resolver: Arc::clone(&resolver),
+        connections: connections.clone(),
+        proxy,
+        dashboard: dashboard(&app),
+        metrics,
+        names,
+        tasks: requests.clone(),
+        node_metrics: node.metrics_source(),
+    });
+
+    let control = control::bind(app.state.path()).context("binding control.sock")?;
+    background.spawn(control::serve(Arc::clone(&app), control, background.clone()));
+    background_work(&app, &background);
+    let failed = listen(&args, &node, &server).await?;
+
+    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
+    let outcome = tokio::select! {
+        () = signals(&app) => Ok(()),
+        error = failed => Err(error),
+    };
+    stop(&app, &args, &background, &writer, &node).await;
+    outcome
+}
+
+/// Opens the listeners. The future ends when one of them breaks.
+async fn listen(
+    args: &RunArgs,
+    node: &NodeView,
+    server: &Arc<Server<AnyWhoIs>>,
+) -> anyhow::Result<impl Future<Output = anyhow::Error> + use<>> {
+    let (broken, mut breaks) = tokio::sync::mpsc::channel(2);
+    match node {
+        NodeView::Dev { .. } => {
+            let address = args.dev_listen.context("no address to listen on")?;
+            let listener = DevListener::bind(address).await.context("listening")?;
+            tracing::info!(address = %listener.local_addr()?, user = %args.dev_user, "development listener: everybody is this user");
+            spawn_serve(server, Port::Gateway, listener, broken.clone());
+            if let Some(address) = args.dev_metrics_listen {
+                let listener = DevListener::bind(address).await.context("listening for metrics")?;
+                tracing::info!(address = %listener.local_addr()?, "metrics");
+                spawn_serve(server, Port::Metrics, listener, broken.clone());
+            }
+        }
+        #[cfg(feature = "tailnet")]
+        NodeView::Tailnet(own) => {
+            let listener = own.node().listen(args.port).await.context("listening on the tailnet")?;
+            spawn_serve(server, Port::Gateway, listener, broken.clone());
+            if args.metrics_port != 0 {
+                let listener = own.node().listen(args.metrics_port).await.context("listening for metrics")?;
+                spawn_serve(server, Port::Metrics, listener, broken.clone());
+            }
+        }
+    }
+    Ok(async move {
+        // The sender inside this future keeps the channel open when a listener ends in order.
+        let _open = broken;
+        match breaks.recv().await {
+            Some(error) => anyhow::Error::from(error).context("a listener broke"),
+            None => std::future::pending().await,
+        }
+    })
+}
+
+fn spawn_serve<A: Accept + 'static>(
+    server: &Arc<Server<AnyWhoIs>>,
+    port: Port,
+    listener: A,
+    broken: tokio::sync::mpsc::Sender<std::io::Error>,
+) {
+    let server = Arc::clone(server);
+    let tasks = server.tasks.clone();
+    tasks.spawn(async move {
+        if let Err(error) = server.serve(port, listener).await {
+            let _ = broken.send(error).await;
+        }
+    });
+}
+
+/// The configuration, written first when there is none.
+fn load_config(args: &RunArgs, state: &StateDir) -> anyhow::Result<Live> {
+    let path = args.config.clone().unwrap_or_else(|| state.config());
+    if args.config.is_none() && write_default(&path).with_context(|| format!("writing {}", path.display()))? {
+        tracing::info!(path = %path.display(), "wrote a first configuration: everybody is admin until you change it");
+    }
+    let options = CheckOptions {
+        allow_local_upstreams: args.allow_local_upstreams,
+        secrets_dir: args.secrets_dir.clone(),
+        environment: Environment::from_process(),
+    };
+    match Live::load(&path, options) {
+        Ok(live) => {
+            log_findings(&path, &live.status().findings);
+            Ok(live)
+        }
+        Err(LoadError::Refused { path, findings }) => {
+            anyhow::bail!("the configuration can't be used\n{}", render_findings(&path, &findings))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What runs beside the requests.
+fn background_work(app: &Arc<App>, background: &Tasks) {
+    let until_ended = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let ended = background.ended.clone();
+        background.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = work => {}
+            }
+        });
+    };
+    let this = Arc::clone(app);
+    until_ended(Box::pin(async move {
+        let mut ticks = tokio::time::interval(CHECKPOINT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            this.in_flight.checkpoint(&this.writer);
+            this.measure();
+        }
+    }));
+    let this = Arc::clone(app);
+    until_ended(Box::pin(async move { this.connections.patrol(&this.resolver).await }));
+    app.live.watch(background);
+    let this = Arc::clone(app);
+    until_ended(Box::pin(async move {
+        let mut versions = this.live.subscribe();
+        loop {
+            {
+                let config = this.live.current();
+                this.resolver.set_capabilities(capabilities(&config));
+                this.connections.set_limits(limits(&config));
+                this.writer.set_retention(retention(&config));
+            }
+            if versions.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+    let this = Arc::clone(app);
+    until_ended(Box::pin(async move { join::follow(&this).await }));
+}
+
+impl App {
+    /// Brings the gauges up to date.
+    fn measure(&self) {
+        let stats = self.writer.stats();
+        self.metrics.set_store(StoreHealth {
+            queue_bytes: stats.queue_bytes + stats.body_queue_bytes,
+            lost_bodies: stats.lost_bodies,
+            lost_records: stats.lost_records,
+            last_commit: stats.last_commit,
+            degraded: stats.degraded.is_some(),
+        });
+        let identity = self.resolver.counts();
+        self.metrics.set_identity(identity.lookups, identity.hits, identity.failures);
+        self.metrics.set_draining(self.tasks.draining.is_cancelled());
+        self.metrics.set_node_state(self.node.state_word());
+        if let Some(expiry) = self.node.key_expiry() {
+            self.metrics.set_node_key_expiry(expiry);
+        }
+    }
+}
+
+/// The pages, with what they look into.
+fn dashboard(app: &Arc<App>) -> Dashboard {
+    let node = app.node.clone();
+    Dashboard::new(
+        app.store.clone(),
+        app.writer.clone(),
+        app.live.clone(),
+        move || node.key_expiry(),
+        |config, provider, model| {
+            let basis = price::resolve_basis(config, provider, model)?;
+            let rates = price::rates(basis.catalogue, basis.model, None, 0, Timestamp::now())?;
+            Some(dashboard::Rates {
+                input: Some(rates.input),
+                cache_read: Some(rates.cache_read),
+                cache_write: Some(rates.cache_write),
+                output: Some(rates.output),
+            })
+        },
+    )
+}
+
+/// Waits for the signal to stop; reloads on SIGHUP.
+async fn signals(app: &Arc<App>) {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        tracing::error!("signals can't be handled");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => {
+                notify(&[sd_notify::NotifyState::Reloading]);
+                tracing::info!("reading the configuration again (SIGHUP)");
+                let live = app.live.clone();
+                // Blocks on files.
+                let reloaded = tokio::task::spawn_blocking(move || live.log(&live.reload())).await;
+                if reloaded.is_err() {
+                    tracing::error!("reading the configuration failed");
+                }
+                notify(&[sd_notify::NotifyState::Ready]);
+            }
+        }
+    }
+}
+
+/// Stops in order; a second signal skips the waiting.
+async fn stop(app: &Arc<App>, args: &RunArgs, background: &Tasks, writer: &Writer, node: &NodeView) {
+    notify(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
+    tracing::info!(
+        in_flight = app.in_flight.len(),
+        timeout_s = args.drain_timeout.as_secs(),
+        "stopping: running requests may finish"
+    );
+    app.tasks.draining.cancel();
+    let clean = tokio::select! {
+        clean = app.tasks.drain(args.drain_timeout) => clean,
+        () = signals(app) => {
+            app.tasks.ended.cancel();
+            false
+        }
+    };
+    if !clean {
+        tracing::warn!(in_flight = app.in_flight.len(), "ending what still runs: recorded as interrupted");
+    }
+    app.tasks.settle(Duration::from_secs(2)).await;
+    let stats = writer.close(STORE_DEADLINE).await;
+    if stats.lost_records > 0 {
+        tracing::error!(records = stats.lost_records, "records were lost");
+    }
+    background.draining.cancel();
+    background.ended.cancel();
+    node.close().await;
+    background.drain(Duration::from_secs(2)).await;
+    tracing::info!("stopped");
+}
+
+/// The app capabilities that are read from the tailnet policy.
+fn capabilities(config: &Config) -> Vec<String> {
+    vec![config.gateway.capability.clone()]
+}
+
+fn limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        per_peer: config.gateway.limits.connections_per_peer,
+        all: config.gateway.limits.connections,
+    }
+}
+
+fn retention(config: &Config) -> Retention {
+    let (capture, keep) = (&config.gateway.capture, &config.gateway.retention);
+    Retention {
+        capture_bytes: capture.total_bytes,
+        captures: capture.age,
+        records: keep.records,
+        record_bytes: None,
+        counters: keep.counters,
+        audit: keep.audit,
+    }
+}
+
+/// Tells systemd, when it asked.
+pub(crate) fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}

@@ -1,0 +1,260 @@
+//! The command line: what can be asked of the binary.
+//!
+//! Owns: the arguments, their environment twins and their help, from which man page, completions and docs/cli.md are
+//! generated. In: the process's arguments. Out: a checked [`Cli`].
+//! Must not know: what the commands do.
+
+use crate::record::Timestamp;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// An AI gateway on your tailnet: every model, no API keys.
+///
+/// Without a subcommand the gateway runs: it joins the tailnet under --hostname and serves on its port 80 there.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "aperture", version = crate::VERSION, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Arguments of `run`, which may be left out.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway (the default).
+    Run(Box<RunArgs>),
+    /// Validate a configuration: every mistake at once, with line, column, key path and a hint.
+    ///
+    /// Exits 0 when it is sound, 1 when it has mistakes.
+    Check(CheckArgs),
+    /// Look at everything that must work, and say what to do about what does not.
+    ///
+    /// Exits 0 when nothing is wrong, 1 otherwise.
+    Doctor(DoctorArgs),
+    /// Exit 0 when the running gateway serves (for exec probes).
+    Health(StateArgs),
+    /// Print what was recorded, as JSON lines or CSV.
+    Export(ExportArgs),
+    /// Print the JSON schema of the configuration.
+    Schema,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page (roff).
+    Man,
+    /// Write or check the generated references in docs/.
+    #[command(hide = true)]
+    Docs {
+        /// Write them instead of printing what differs.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+/// Where a gateway keeps its state.
+#[derive(Args, Clone, Debug)]
+pub struct StateArgs {
+    /// Directory of node key, database and configuration (default: $`STATE_DIRECTORY`, else $`XDG_STATE_HOME`/aperture).
+    #[arg(long, env = "TS_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The node's name on the tailnet: clients use <http://NAME>.
+    #[arg(long, env = "TS_HOSTNAME", default_value = "ai", value_name = "NAME")]
+    pub hostname: String,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// The configuration document (default: aperture.hujson in the state directory, written on the first start).
+    #[arg(long, env = "APERTURE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Control server, for headscale and test tailnets (default: Tailscale's).
+    #[arg(long, env = "TS_CONTROL_URL", value_name = "URL")]
+    pub control_url: Option<String>,
+    /// File that holds an auth key or an OAuth client secret (also: `TS_AUTHKEY`, as the key itself or as file:PATH).
+    #[arg(long, value_name = "FILE")]
+    pub auth_key_file: Option<PathBuf>,
+    /// The key itself; only from the environment, since arguments are visible to other users.
+    #[arg(long, env = "TS_AUTHKEY", hide = true, hide_env_values = true)]
+    pub auth_key: Option<String>,
+    /// Tags to ask for, separated by commas.
+    #[arg(long, env = "TS_ADVERTISE_TAGS", value_delimiter = ',', value_name = "TAGS")]
+    pub advertise_tags: Vec<String>,
+    /// Leave the tailnet when the process ends.
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Port on the tailnet for models and pages.
+    #[arg(long, env = "APERTURE_PORT", default_value_t = 80, value_name = "PORT")]
+    pub port: u16,
+    /// Port on the tailnet for Prometheus metrics; 0 turns it off.
+    #[arg(long, env = "APERTURE_METRICS_PORT", default_value_t = 9090, value_name = "PORT")]
+    pub metrics_port: u16,
+    /// `WireGuard`'s UDP port (default: chosen once, then remembered).
+    #[arg(long, env = "APERTURE_UDP_PORT", value_name = "PORT")]
+    pub udp_port: Option<u16>,
+    /// How long running requests may take to finish after SIGTERM.
+    #[arg(long, env = "APERTURE_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub drain_timeout: Duration,
+    /// Directory below which `file:` secrets are read (default: $`CREDENTIALS_DIRECTORY`).
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Permit providers on this host's own loopback and link-local addresses.
+    #[arg(long, env = "APERTURE_ALLOW_LOCAL_UPSTREAMS")]
+    pub allow_local_upstreams: bool,
+    /// Serve on a loopback address instead of a tailnet, for development: everybody who connects is --dev-user.
+    #[arg(long, value_name = "ADDR")]
+    pub dev_listen: Option<SocketAddr>,
+    /// Metrics on a loopback address, with --dev-listen.
+    #[arg(long, value_name = "ADDR", requires = "dev_listen")]
+    pub dev_metrics_listen: Option<SocketAddr>,
+    /// Whom --dev-listen takes every caller for.
+    #[arg(long, default_value = "dev@example.com", value_name = "LOGIN", requires = "dev_listen")]
+    pub dev_user: String,
+    /// Say more (-v: debug, -vv: also the node's own log).
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines look.
+    #[arg(long, env = "APERTURE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The document (default: aperture.hujson in the state directory).
+    pub file: Option<PathBuf>,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Directory below which `file:` secrets are read.
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Permit providers on this host's own loopback and link-local addresses.
+    #[arg(long, env = "APERTURE_ALLOW_LOCAL_UPSTREAMS")]
+    pub allow_local_upstreams: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Say what this login (or these tags, joined by commas) may do, and which grant says so.
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+    /// Say so for this model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// One JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// What to print.
+    #[arg(value_enum, default_value_t = ExportWhat::Records)]
+    pub what: ExportWhat,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub format: ExportFormat,
+    /// From this time on (UTC: 2026-01-31, or 2026-01-31T08:00:00Z).
+    #[arg(long, value_parser = time, value_name = "DATE")]
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long, value_parser = time, value_name = "DATE")]
+    pub to: Option<Timestamp>,
+    /// Only this login's.
+    #[arg(long, value_name = "LOGIN")]
+    pub user: Option<String>,
+}
+
+/// What `export` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportWhat {
+    /// One line for each request.
+    Records,
+    /// One line for each session.
+    Sessions,
+    /// One line for each hour and key of the counters.
+    Usage,
+}
+
+/// How `export` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a head line.
+    Csv,
+}
+
+/// A time such as `30s`, `5m`, `2h` or `30d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 30s, 5m, 2h or 30d"))
+}
+
+/// A day or a time, in UTC.
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| format!("{text:?} is no date: write 2026-01-31 or 2026-01-31T08:00:00Z"))
+}
+
+/// docs/cli.md.
+pub fn render_markdown() -> String {
+    use std::fmt::Write as _;
+    let mut command = Cli::command();
+    command.build();
+    let mut text = String::from(
+        "# Command line\n\nGenerated from the code (`aperture docs --write`). Times are written `30s`, `5m`, `2h`, `30d`.\n",
+    );
+    let mut pages = vec![command.clone()];
+    pages.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").cloned());
+    for mut page in pages {
+        let name = page.get_bin_name().unwrap_or("aperture").to_owned();
+        let help = page.render_long_help().to_string();
+        let _ = write!(text, "\n## {name}\n\n```text\n{}\n```\n", help.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        let cli = Cli::try_parse_from(["aperture", "--hostname", "models"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.hostname, "models");
+        let cli = Cli::try_parse_from(["aperture", "run", "--port", "8080"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Run(args)) if args.port == 8080));
+    }
+}

@@ -1,0 +1,206 @@
+//! The subcommands: from arguments to an exit code.
+//!
+//! Owns: what each command prints, and the one place where an error becomes an exit code. In: a [`Cli`]. Out: text and a
+//! code: 0 good, 1 not, 2 wrong arguments (clap's).
+//! Must not know: how answers are found.
+
+use crate::{
+    app,
+    cli::{CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, LogFormat, RunArgs, StateArgs},
+    config::{self, CheckOptions, Environment, Strictness, render_findings},
+    control::{ControlClient, ControlError},
+    doctor, metrics,
+    store::{ExportOptions, Format, OpenOptions, Store, What, export as write_export},
+};
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use std::{io::Write as _, path::Path, process::ExitCode, time::Duration};
+use tracing_subscriber::EnvFilter;
+
+/// How long the store may take to close after a command has used it.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs a command.
+pub async fn execute(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        None => run(cli.run).await,
+        Some(Command::Run(args)) => run(*args).await,
+        Some(Command::Check(args)) => check(&args),
+        Some(Command::Doctor(args)) => examine(&args).await,
+        Some(Command::Health(args)) => health(&args).await,
+        Some(Command::Export(args)) => export(&args).await,
+        Some(Command::Schema) => print(&format!("{:#}\n", config::json_schema())),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "aperture", &mut text);
+            print(&String::from_utf8_lossy(&text))
+        }
+        Some(Command::Man) => man(),
+        Some(Command::Docs { write }) => docs(write),
+    };
+    match outcome {
+        Ok(code) => code,
+        // Whoever reads our output has enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let level = match args.verbose {
+        0 => "info,tailnet=warn",
+        1 => "info,aperture=debug,tailnet=info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("APERTURE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    app::run(args).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let path = match &args.file {
+        Some(file) => file.clone(),
+        None => app::state_dir(args.state.state_dir.as_deref())?.join("aperture.hujson"),
+    };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let options = CheckOptions {
+        allow_local_upstreams: args.allow_local_upstreams,
+        secrets_dir: args.secrets_dir.clone(),
+        environment: Environment::from_process(),
+    };
+    let findings = config::check(&text, &options).findings;
+    if findings.is_empty() {
+        print(&format!("{}: no mistakes\n", path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&render_findings(&path, &findings))?;
+    Ok(code(!config::refused(&findings, Strictness::Save)))
+}
+
+async fn health(args: &StateArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state_dir.as_deref())?;
+    let (_, health): (_, app::Health) = ControlClient::new(&dir).json("/health", &[]).await?;
+    print(&format!("{}\n", serde_json::to_string(&health)?))?;
+    Ok(code(health.serving))
+}
+
+async fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state.state_dir.as_deref())?;
+    let query: Vec<(&str, &str)> = [("as", args.user.as_deref()), ("model", args.model.as_deref())]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    let report = match ControlClient::new(&dir).json::<doctor::Report>("/doctor", &query).await {
+        Ok((_, report)) => report,
+        Err(ControlError::NotRunning(_)) => doctor::without_gateway(&dir),
+        Err(error) => return Err(error.into()),
+    };
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    } else {
+        print(&report.to_string())?;
+    }
+    Ok(code(report.is_healthy()))
+}
+
+async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state.state_dir.as_deref())?;
+    let options = ExportOptions {
+        what: match args.what {
+            ExportWhat::Records => What::Records,
+            ExportWhat::Sessions => What::Sessions,
+            ExportWhat::Usage => What::Usage,
+        },
+        format: match args.format {
+            ExportFormat::Jsonl => Format::Jsonl,
+            ExportFormat::Csv => Format::Csv,
+        },
+        from: args.from,
+        to: args.to,
+        user: args.user.clone(),
+    };
+    let mut out = std::io::stdout().lock();
+    let text = serde_json::to_string(&options)?;
+    match ControlClient::new(&dir).copy("/export", &[("options", &text)], &mut out).await {
+        Ok(()) => {}
+        // Nobody holds the files: read them here.
+        Err(ControlError::NotRunning(_)) => {
+            let _lock = app::StateDir::open(Some(&dir))?;
+            let (store, writer, _) = Store::open(&dir, OpenOptions::default()).context("opening the store")?;
+            write_export(&store, &options, &mut out)?;
+            writer.close(STORE_DEADLINE).await;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn man() -> anyhow::Result<ExitCode> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    print(&String::from_utf8_lossy(&page))
+}
+
+/// Generated files and what they should hold.
+pub fn generated() -> Vec<(&'static str, String)> {
+    vec![
+        ("docs/cli.md", crate::cli::render_markdown()),
+        ("docs/configuration.md", config::render_configuration_md()),
+        ("docs/edits.md", crate::provider::render_edits_markdown()),
+        ("docs/errors.md", crate::proxy::error::render_markdown()),
+        ("docs/metrics.md", metrics::render_metrics_md()),
+        ("deploy/aperture.example.hujson", config::render_example()),
+    ]
+}
+
+fn docs(write: bool) -> anyhow::Result<ExitCode> {
+    let mut differing = Vec::new();
+    for (path, text) in generated() {
+        if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+            continue;
+        }
+        if write {
+            if let Some(dir) = Path::new(path).parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            std::fs::write(path, text).with_context(|| format!("writing {path}"))?;
+        }
+        differing.push(path);
+    }
+    if !write && !differing.is_empty() {
+        anyhow::bail!("not what the code says: {} (aperture docs --write mends that)", differing.join(", "));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a line for the person at the terminal.
+pub fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "aperture: {text}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

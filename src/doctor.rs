@@ -1,0 +1,373 @@
+//! Looks at everything that must work, and says what to do about what does not.
+//!
+//! Owns: the checks and their words. In: a running gateway (through the control socket), or only its state directory. Out:
+//! a [`Report`]. Access is judged by the same function that decides requests.
+//! Must not know: how the report is shown.
+
+use crate::{
+    app::App,
+    config::{Config, Provider},
+    endpoint::Endpoint,
+    identity::Caller,
+    policy,
+    provider::{client::Pieces, headers, target},
+};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+/// How long a provider may take to answer a cheap question.
+const PROVIDER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Days before its expiry at which a key is complained of.
+const EXPIRY_DAYS: u64 = 7;
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// In the order in which they were looked at.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What, in a word or two.
+    pub name: String,
+    /// How it is.
+    pub outcome: Outcome,
+    /// What was seen.
+    pub detail: String,
+    /// What to do, unless it is good.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+}
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As it should be.
+    Good,
+    /// Worth knowing; nothing is broken.
+    Note,
+    /// It will break, or part of it has.
+    Warning,
+    /// It does not work.
+    Failure,
+}
+
+impl Report {
+    /// Whether nothing needs to be done.
+    pub fn is_healthy(&self) -> bool {
+        self.checks
+            .iter()
+            .all(|check| matches!(check.outcome, Outcome::Good | Outcome::Note))
+    }
+
+    fn add(&mut self, name: impl Into<String>, outcome: Outcome, detail: impl Into<String>, remedy: &str) {
+        self.checks.push(Check {
+            name: name.into(),
+            outcome,
+            detail: detail.into(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            let mark = match check.outcome {
+                Outcome::Good => "ok  ",
+                Outcome::Note => "    ",
+                Outcome::Warning => "warn",
+                Outcome::Failure => "FAIL",
+            };
+            writeln!(f, "{mark}  {}: {}", check.name, check.detail)?;
+            if !check.remedy.is_empty() {
+                writeln!(f, "      → {}", check.remedy)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What can be said when no gateway runs.
+pub fn without_gateway(state_dir: &Path) -> Report {
+    let mut report = Report::default();
+    report.add(
+        "gateway",
+        Outcome::Failure,
+        format!("none is running on {}", state_dir.display()),
+        "start it, or name its --state-dir; `aperture check` looks at a configuration without it",
+    );
+    report
+}
+
+/// Looks at a running gateway.
+pub async fn examine(app: &App, login: Option<&str>, model: Option<&str>) -> Report {
+    let mut report = Report::default();
+    let config = app.live.current();
+    node(app, &mut report);
+    document(app, &config, &mut report);
+    store(app, &mut report);
+    if login.is_none() && model.is_none() {
+        for provider in config.providers.values() {
+            self::provider(app, provider, &mut report).await;
+        }
+    } else {
+        access(app, &config, login, model, &mut report).await;
+    }
+    report
+}
+
+fn node(app: &App, report: &mut Report) {
+    let word = app.node.state_word();
+    let name = app.node.name();
+    match word {
+        "dev" => report.add(
+            "node",
+            Outcome::Note,
+            "development listener: everybody is the same user",
+            "",
+        ),
+        "running" => report.add("node", Outcome::Good, format!("running as {name}"), ""),
+        "needs_login" => report.add(
+            "node",
+            Outcome::Failure,
+            "not logged in",
+            "open the address that the log shows, or restart with an auth key",
+        ),
+        "needs_approval" => report.add(
+            "node",
+            Outcome::Failure,
+            "waiting for approval",
+            "an admin of the tailnet has to approve the machine in the admin console",
+        ),
+        other => report.add(
+            "node",
+            Outcome::Failure,
+            format!("state {other}"),
+            "look at the log; is the control server reachable from this host?",
+        ),
+    }
+    if let Some(expiry) = app.node.key_expiry() {
+        let hours = expiry.0.saturating_sub(crate::record::Timestamp::now().0) / 3_600_000;
+        let (outcome, remedy) = if hours < EXPIRY_DAYS * 24 {
+            (
+                Outcome::Warning,
+                "turn off key expiry for this machine in the admin console, or log in again",
+            )
+        } else {
+            (Outcome::Good, "")
+        };
+        report.add("node key", outcome, format!("expires in {} days", hours / 24), remedy);
+    }
+    let identity = app.resolver.counts();
+    let outcome = if identity.failures > 0 { Outcome::Note } else { Outcome::Good };
+    report.add(
+        "identity",
+        outcome,
+        format!(
+            "{} questions answered, {} from the cache, {} failed",
+            identity.lookups, identity.hits, identity.failures
+        ),
+        "",
+    );
+}
+
+fn document(app: &App, config: &Config, report: &mut Report) {
+    let status = app.live.status();
+    match status.error {
+        Some(error) => report.add(
+            "configuration",
+            Outcome::Failure,
+            format!("the file on disk is refused, the last good one is in force: {error}"),
+            "run `aperture check`",
+        ),
+        None => report.add(
+            "configuration",
+            Outcome::Good,
+            format!("{} providers, {} grants", config.providers.len(), config.grants.len()),
+            "",
+        ),
+    }
+    for finding in status.findings.iter() {
+        let hint = finding.hint.as_deref().unwrap_or_default();
+        report.add("configuration", Outcome::Warning, finding.message.clone(), hint);
+    }
+    if config.everyone_is_admin() {
+        report.add(
+            "configuration",
+            Outcome::Warning,
+            "everybody is admin",
+            "grant the admin role to yourself, then remove it from \"*\"",
+        );
+    }
+}
+
+fn store(app: &App, report: &mut Report) {
+    let stats = app.writer.stats();
+    if let Some(why) = &stats.degraded {
+        report.add(
+            "store",
+            Outcome::Failure,
+            why.clone(),
+            "free space on the disk of the state directory; requests are still served and the newest records kept in memory",
+        );
+    } else {
+        report.add(
+            "store",
+            Outcome::Good,
+            format!("{} bytes waiting, {} commits", stats.queue_bytes, stats.commits),
+            "",
+        );
+    }
+    if stats.lost_records > 0 || stats.lost_bodies > 0 {
+        report.add(
+            "store",
+            Outcome::Warning,
+            format!("lost {} records and {} bodies since the start", stats.lost_records, stats.lost_bodies),
+            "the disk was too slow or full; the records say so themselves",
+        );
+    }
+    if app.recovered.interrupted > 0 {
+        report.add(
+            "store",
+            Outcome::Note,
+            format!("{} requests were cut off by the last stop", app.recovered.interrupted),
+            "",
+        );
+    }
+}
+
+/// One cheap question to a provider: name, connection, TLS and credential in one go.
+async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
+    let name = format!("provider {}", provider.id);
+    if provider.disabled {
+        report.add(name, Outcome::Note, "disabled", "");
+        return;
+    }
+    if let Some(missing) = &provider.missing_secret {
+        report.add(
+            name,
+            Outcome::Failure,
+            format!("no credential: {missing}"),
+            "set it where the gateway starts, then send SIGHUP or restart",
+        );
+        return;
+    }
+    let Some(request) = question(provider) else {
+        report.add(name, Outcome::Failure, "its baseurl can't be called", "correct baseurl");
+        return;
+    };
+    match tokio::time::timeout(PROVIDER_LIMIT, app.client.send(provider, request)).await {
+        Err(_) => report.add(
+            name,
+            Outcome::Failure,
+            format!("no answer within {} s", PROVIDER_LIMIT.as_secs()),
+            "is the address right, and may this host reach it?",
+        ),
+        Ok(Err(error)) => report.add(
+            name,
+            Outcome::Failure,
+            error.to_string(),
+            "is the address right, and may this host (or, with tailnet: true, this node) reach it?",
+        ),
+        Ok(Ok(response)) => match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => report.add(
+                name,
+                Outcome::Failure,
+                format!("reachable, but it refuses the credential ({})", response.status().as_u16()),
+                "correct authorization: is the key valid, and its type the one that this provider takes?",
+            ),
+            status if status.is_server_error() => report.add(
+                name,
+                Outcome::Warning,
+                format!("reachable, but it answers {}", status.as_u16()),
+                "the provider has a problem of its own",
+            ),
+            status => report.add(name, Outcome::Good, format!("answers ({})", status.as_u16()), ""),
+        },
+    }
+}
+
+/// `GET /v1/models` with the credential: every provider knows it, and it costs nothing.
+fn question(provider: &Provider) -> Option<Request<Pieces>> {
+    let uri = target::upstream_uri(&provider.base, &Uri::from_static("/v1/models")).ok()?;
+    let dialect = provider.dialects.first().copied()?;
+    let mut head = headers::to_provider(&HeaderMap::new(), dialect, provider, &[]);
+    headers::add_credential(&mut head, &HeaderMap::new(), provider).ok()?;
+    let mut request = Request::new(Pieces::default());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = head;
+    Some(request)
+}
+
+/// What a caller may do, and which grant says so.
+async fn access(app: &App, config: &Config, login: Option<&str>, model: Option<&str>, report: &mut Report) {
+    let caller = match login {
+        Some(login) => caller_named(app, login, report).await,
+        None => Arc::new(Caller::named("*")),
+    };
+    match policy::role(config, &caller) {
+        Some((role, grant)) => report.add("role", Outcome::Good, format!("{} by {grant}", role.as_str()), ""),
+        None => report.add(
+            "role",
+            Outcome::Failure,
+            "none: every request is refused with 403",
+            "grant a role, in the configuration or in the tailnet policy",
+        ),
+    }
+    match model {
+        Some(model) => {
+            for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.generates()) {
+                match policy::decide(config, &caller, model, endpoint) {
+                    Ok(permit) => report.add(
+                        endpoint.path(),
+                        Outcome::Good,
+                        format!("goes to {} as {}, by {}", permit.provider().id, permit.model(), permit.grant()),
+                        "",
+                    ),
+                    Err(denied) => report.add(endpoint.path(), Outcome::Note, denied.to_string(), ""),
+                }
+            }
+            let endpoint = Endpoint::ALL
+                .into_iter()
+                .find(|endpoint| policy::decide(config, &caller, model, *endpoint).is_ok())
+                .unwrap_or(Endpoint::OpenaiChat);
+            for line in policy::explain(config, &caller, model, endpoint) {
+                report.add(line.place, Outcome::Note, line.why, "");
+            }
+        }
+        None => {
+            for visible in policy::visible_models(config, &caller) {
+                report.add(
+                    "model",
+                    Outcome::Good,
+                    format!("{}/{} by {}", visible.provider.id, visible.model, visible.grant),
+                    "",
+                );
+            }
+        }
+    }
+}
+
+/// The caller as a device of theirs is known now, or by name alone.
+async fn caller_named(app: &App, login: &str, report: &mut Report) -> Arc<Caller> {
+    for ip in app.connections.addresses() {
+        if let Ok(caller) = app.resolver.resolve(ip, None).await
+            && caller.login.as_ref() == login
+        {
+            return caller;
+        }
+    }
+    report.add(
+        "caller",
+        Outcome::Note,
+        format!("{login} is not connected now: groups and capabilities of the tailnet policy are not known, only the document's grants"),
+        "",
+    );
+    Arc::new(Caller::named(login))
+}

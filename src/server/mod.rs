@@ -1,0 +1,310 @@
+//! Connections, and which part of the gateway answers a request.
+//!
+//! Owns: the accept loop, the limits and deadlines of connections, the rules for Host and Origin, and the split between
+//! models, pages and metrics. In: accepted streams with the peer's address. Out: responses.
+//! Must not know: how identity is found, what a model request does, what pages show.
+
+mod guard;
+
+pub use guard::Names;
+
+use crate::{
+    config::{Config, Live},
+    dashboard::{self, Dashboard},
+    endpoint::{self, Route},
+    identity::{Caller, NodeId, Unidentified, WhoIs, connections::Connections, resolve::Resolver},
+    metrics::Metrics,
+    policy,
+    proxy::{Proxy, body::Body, error::Failure, refuse},
+    record::RequestId,
+    shutdown::Tasks,
+    tailnet::{Accept, Accepted},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Everything that a request can reach.
+pub struct Server<W: WhoIs> {
+    /// The configuration in force.
+    pub live: Live,
+    /// Who has an address.
+    pub resolver: Arc<Resolver<W>>,
+    /// Open connections by peer.
+    pub connections: Connections,
+    /// Requests to models.
+    pub proxy: Proxy,
+    /// Pages.
+    pub dashboard: Dashboard,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The gateway's own names and addresses.
+    pub names: Names,
+    /// Running tasks.
+    pub tasks: Tasks,
+    /// The node's own series, for the metrics page.
+    pub node_metrics: NodeMetrics,
+}
+
+/// Asks the node for its own series; empty without a node.
+pub type NodeMetrics = Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Models and pages.
+    Gateway,
+    /// `/metrics` alone.
+    Metrics,
+}
+
+impl<W: WhoIs> std::fmt::Debug for Server<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl<W: WhoIs> Server<W> {
+    /// Accepts until the drain begins; each connection is a task of its own. An error means that the listener is gone.
+    pub async fn serve<A: Accept>(self: Arc<Self>, port: Port, mut listener: A) -> io::Result<()> {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.tasks.draining.cancelled() => return Ok(()),
+                accepted = listener.accept() => accepted?,
+            };
+            let server = Arc::clone(&self);
+            self.tasks.spawn(async move { server.connection(port, accepted).await });
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
+        let Accepted { io, peer } = accepted;
+        let config = self.live.current();
+        // Who it is when it is accepted: an address that passes to another node later ends this connection.
+        let node = self.resolver.resolve(peer.ip(), None).await.ok().map(|caller| caller.node.clone());
+        let guard = match self.connections.register(peer, node.clone()) {
+            Ok(guard) => guard,
+            Err(too_many) => {
+                self.metrics.connection_refused("too_many");
+                tracing::warn!(%too_many, "connection refused");
+                return;
+            }
+        };
+        let _open = self.metrics.connection_opened();
+
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = {
+            let (server, asked, node) = (Arc::clone(&self), Arc::clone(&asked), node);
+            service_fn(move |request| {
+                asked.store(true, Ordering::Relaxed);
+                let (server, node) = (Arc::clone(&server), node.clone());
+                async move { Ok::<_, Infallible>(server.answer(port, peer, node, request).await) }
+            })
+        };
+        let builder = builder(&config);
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+        let first_request = tokio::time::sleep(config.gateway.timeouts.header_read);
+        tokio::pin!(first_request);
+        let (mut draining, mut silent) = (false, true);
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                    return;
+                }
+                () = self.tasks.draining.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = first_request.as_mut(), if silent => {
+                    silent = false;
+                    if !asked.load(Ordering::Relaxed) {
+                        tracing::debug!("connection closed: no request head in time");
+                        return;
+                    }
+                }
+                () = guard.cancelled() => {
+                    tracing::info!("connection closed: its peer is no longer who it was");
+                    return;
+                }
+                () = self.tasks.ended.cancelled() => return,
+            }
+        }
+    }
+
+    /// Answers one request.
+    async fn answer(
+        &self,
+        port: Port,
+        peer: SocketAddr,
+        node: Option<NodeId>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
+        let model_endpoint = match route {
+            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => Some(endpoint),
+            Route::Other => None,
+        };
+        // Identity first, for every request: keep-alive connections outlive grants, tags and users.
+        let caller = match self.resolver.resolve(peer.ip(), node.as_ref()).await {
+            Ok(caller) => caller,
+            Err(why) => return self.unidentified(why, model_endpoint),
+        };
+        let config = self.live.current();
+        let origin = guard::judge(&request, &self.names, &config.gateway.cors_origins, model_endpoint.is_some());
+        let origin = match origin {
+            Ok(origin) => origin,
+            Err(refusal) => {
+                let failure = Failure::ForeignOrigin;
+                self.metrics.refused(failure.facts().reason);
+                tracing::warn!(login = %caller.login, %refusal, "request refused");
+                return refuse(&failure, model_endpoint, RequestId::new());
+            }
+        };
+        match port {
+            Port::Metrics => self.metrics_page(&config, &caller, &request).await,
+            Port::Gateway => {
+                let mut response = match (model_endpoint, &origin) {
+                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => guard::preflight(origin),
+                    (Some(_), _) => self.proxy.handle(caller, route, request).await,
+                    (None, _) => self.page(&config, &caller, request).await,
+                };
+                if let Some(origin) = origin {
+                    guard::allow(response.headers_mut(), &origin);
+                }
+                response
+            }
+        }
+    }
+
+    /// Nobody: refused, counted, and logged with the reason.
+    fn unidentified(&self, why: Unidentified, endpoint: Option<endpoint::Endpoint>) -> Response<Body> {
+        let failure = Failure::Unidentified(why);
+        let facts = failure.facts();
+        self.metrics.refused(facts.reason);
+        tracing::warn!(
+            reason = facts.reason,
+            detail = failure.detail().unwrap_or(""),
+            "request refused: {}",
+            match &failure {
+                Failure::Unidentified(why) => why.to_string(),
+                other => other.facts().message,
+            }
+        );
+        refuse(&failure, endpoint, RequestId::new())
+    }
+
+    /// Everything that is not a model: pages, the root, and paths that do not exist.
+    async fn page(&self, config: &Config, caller: &Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+        let (parts, _body) = request.into_parts();
+        let path = parts.uri.path();
+        let Some((role, _)) = policy::role(config, caller) else {
+            self.metrics.refused("no_role");
+            tracing::info!(login = %caller.login, "page refused: no role granted");
+            return refuse(&Failure::Denied(policy::Denied::NoRole), None, RequestId::new());
+        };
+        let ours = path == "/ui" || path.starts_with("/ui/") || path == "/favicon.ico";
+        if ours {
+            return dashboard::handle(&self.dashboard, caller, role, &parts).await.map(whole);
+        }
+        match (&parts.method, path) {
+            // Agents probe the root before they begin; people type it.
+            (&Method::HEAD, "/") => empty(StatusCode::OK),
+            (&Method::GET, "/") => {
+                let mut response = empty(StatusCode::FOUND);
+                response
+                    .headers_mut()
+                    .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
+                response
+            }
+            _ => refuse(&Failure::NoEndpoint(path.chars().take(200).collect()), None, RequestId::new()),
+        }
+    }
+
+    /// The metrics port.
+    async fn metrics_page(&self, config: &Config, caller: &Arc<Caller>, request: &Request<Incoming>) -> Response<Body> {
+        if !policy::may_read_metrics(config, caller) {
+            self.metrics.refused("no_metrics_grant");
+            tracing::info!(login = %caller.login, "metrics refused: neither admin nor read_metrics");
+            let mut response = empty(StatusCode::FORBIDDEN);
+            *response.body_mut() = whole(Bytes::from_static(
+                b"{\"error\":\"access denied: reading metrics needs the admin role or a read_metrics grant\"}",
+            ));
+            return response;
+        }
+        if request.method() != Method::GET || request.uri().path() != "/metrics" {
+            return refuse(&Failure::NoEndpoint("/".into()), None, RequestId::new());
+        }
+        let node = (self.node_metrics)().await;
+        let mut response = Response::new(whole(Bytes::from(self.metrics.render(node.as_deref()))));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        );
+        response
+    }
+}
+
+/// The connection settings of a configuration.
+fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
+    let (limits, timeouts) = (&config.gateway.limits, &config.gateway.timeouts);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // hyper's deadline also runs while a kept connection is idle, so it is the idle one; the first head has its own.
+        .header_read_timeout(timeouts.idle)
+        .max_buf_size(limits.head_bytes.max(8192))
+        .max_headers(limits.head_count)
+        .auto_date_header(false)
+        // A client that closes has left: its request upstream must end at once.
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(1000)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .auto_date_header(false);
+    builder
+}
+
+/// Whether a WebSocket is asked for.
+fn upgrades(request: &Request<Incoming>) -> bool {
+    request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn whole(bytes: Bytes) -> Body {
+    Body::Whole(Full::new(bytes))
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,77 @@
+# Everything that people and CI run. Each target first makes sure of what it needs (scripts/setup).
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+export GOTOOLCHAIN := local
+export GOFLAGS := -mod=readonly
+BIN := $(or $(CARGO_TARGET_DIR),target)
+LAB := bin/tailnet-lab
+
+.PHONY: help setup build lab demo demo-check check test test-go clients soak docs clean
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install what the build needs (Debian packages); name what it can't install
+	@scripts/setup build
+
+build: setup ## The gateway, optimised: $(BIN)/release/aperture
+	@cargo build --release --locked
+
+lab: ## The private tailnet that tests and demo run on
+	@cd tests/tailnet-lab && go build -trimpath -o ../../$(LAB) .
+
+demo: build lab ## A private tailnet, the gateway on it, people calling it; until Ctrl-C
+	@cargo build --release --locked -p provider
+	exec python3 demo/demo.py --bin $(BIN)/release --lab $(LAB)
+
+demo-check: build lab ## The same, checks its own answers, and ends
+	@cargo build --release --locked -p provider
+	python3 demo/demo.py --check --bin $(BIN)/release --lab $(LAB)
+
+check: ## Formatting, lints, documentation, licences: no test is run
+	@scripts/setup check
+	@cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+	for module in vendor/libtailscale tests/tailnet-lab; do
+	  (cd $$module && test -z "$$(gofmt -l .)" && go vet ./...)
+	done
+	scripts/licences
+
+test: lab ## Every test: unit, property, golden, in-process, and end to end on the private tailnet
+	@scripts/setup test
+	@$(MAKE) test-go
+	cargo build --locked --workspace --all-targets
+	APERTURE_LAB=$(CURDIR)/$(LAB) CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  cargo test --locked --workspace
+
+test-go: ## The Go side: the C library and the private tailnet
+	@(cd vendor/libtailscale && ../../scripts/in-namespace go test ./...)
+	(cd tests/tailnet-lab && ../../scripts/in-namespace go test ./...)
+
+clients: lab ## Real clients (npm and PyPI packages) against the gateway
+	@scripts/setup clients
+	@cargo build --locked --workspace --all-targets
+	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_CLIENTS=$(CURDIR)/.cache/clients \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  cargo test --locked --test suite clients:: -- --test-threads 1
+
+soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, and the race detector
+	@scripts/setup test
+	@(cd vendor/libtailscale && ../../scripts/in-namespace go test -race ./...)
+	cargo build --locked --release --workspace --all-targets
+	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  cargo test --locked --release --test suite lab:: -- --test-threads 1 --nocapture
+
+docs: ## Write the generated references
+	@cargo run --locked --quiet -- docs --write
+
+clean: ## Remove what was built
+	@cargo clean
+	rm -rf bin .cache

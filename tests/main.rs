@@ -1,0 +1,12 @@
+//! The one integration test binary. Each module says what belongs there.
+#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests start their own tasks and processes")]
+
+/// The import arrows and the unsafe island.
+mod architecture;
+/// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.
+mod gateway;
+/// The real binary on the private tailnet: identity, lifecycle, load, crashes, metrics.
+mod lab;
+/// What tests share: processes, an HTTP client, configurations.
+mod support;

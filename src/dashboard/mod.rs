@@ -12,6 +12,7 @@ mod chart;
 mod format;
 mod layout;
 mod pages;
+mod response;
 mod route;
 mod source;
 mod sums;
@@ -28,25 +29,19 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{
-        ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    },
+    HeaderValue, Method, Response, StatusCode,
+    header::{ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
     request,
 };
 use layout::Frame;
 use maud::{Markup, html};
+use response::{asset, document, plain, secure, set};
 use route::{Query, Route, Side};
 use source::{Scope, Source};
 use std::{collections::BTreeSet, fmt, fs::File, io::Read as _, sync::Arc};
 use view::{Filter, Period, RequestPage, Whose};
 
 pub use view::Rates;
-
-/// Nothing is loaded but the one stylesheet and images of our own; no script, no frame, no foreign form.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
 
 /// What the pages say of the gateway itself, at the moment of a request.
 #[derive(Clone, Debug)]
@@ -386,61 +381,4 @@ fn refusal(frame: &Frame<'_>, missing: &Missing) -> Response<Bytes> {
         p.prose { a href=(Route::Overview.path()) { "To the overview" } }
     };
     document(status, frame, title, &Route::Icon, &body)
-}
-
-fn document(
-    status: StatusCode,
-    frame: &Frame<'_>,
-    title: &str,
-    current: &Route,
-    body: &Markup,
-) -> Response<Bytes> {
-    let text = layout::page(frame, title, current, body).into_string();
-    let mut rsp = Response::new(Bytes::from(text));
-    *rsp.status_mut() = status;
-    set(&mut rsp, CONTENT_TYPE, "text/html; charset=utf-8");
-    rsp
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
-    let mut rsp = Response::new(Bytes::from_static(text.as_bytes()));
-    *rsp.status_mut() = status;
-    set(&mut rsp, CONTENT_TYPE, "text/plain; charset=utf-8");
-    rsp
-}
-
-fn asset(kind: &str, text: &'static str) -> Response<Bytes> {
-    let mut rsp = Response::new(Bytes::from_static(text.as_bytes()));
-    set(&mut rsp, CONTENT_TYPE, kind);
-    set(
-        &mut rsp,
-        CACHE_CONTROL,
-        "public, max-age=31536000, immutable",
-    );
-    rsp
-}
-
-/// The headers that every answer carries; what is not an asset is private.
-fn secure(rsp: &mut Response<Bytes>) {
-    set(rsp, CONTENT_SECURITY_POLICY, POLICY);
-    set(rsp, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(rsp, REFERRER_POLICY, "no-referrer");
-    set(
-        rsp,
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    );
-    set(
-        rsp,
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
-    if !rsp.headers().contains_key(CACHE_CONTROL) {
-        set(rsp, CACHE_CONTROL, "no-store");
-    }
-}
-
-fn set(rsp: &mut Response<Bytes>, name: HeaderName, value: &str) {
-    let value = HeaderValue::from_str(value).expect("invariant: our own header values are ASCII");
-    rsp.headers_mut().insert(name, value);
 }

@@ -44,7 +44,7 @@ pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Adoption) -> Marku
             div.charts.one { (active(view)) }
         }
         section {
-            h2 { "Tokens by person and model" }
+            h2 { @if view.whose.many() { "Tokens by person and model" } @else { "Tokens by model" } }
             @if view.people.is_empty() {
                 (layout::nothing("Nobody used the gateway in this period."))
             } @else {
@@ -107,12 +107,12 @@ fn matrix(view: &Adoption) -> Markup {
         "Tokens by person and model",
         &html! {
             th scope="col" { "Login" }
-            @for model in &view.models { th.num.model scope="col" { bdi { (format::clip(model, 40)) } } }
+            @for model in &view.models { th.num scope="col" { bdi { (format::clip(model, 40)) } } }
             @if others { th.num scope="col" { "Others" } }
             th.num.sum scope="col" { "Tokens" }
             th.num scope="col" { "Requests" }
             th.num scope="col" { "Cost" }
-            th.num.opt scope="col" { "Active" }
+            th.num.opt scope="col" { "Active " (unit) }
         },
         &html! {
             @for person in &view.people {
@@ -130,7 +130,7 @@ fn matrix(view: &Adoption) -> Markup {
                     td.num.sum { strong { (layout::tokens(person.totals.usage.total())) } }
                     td.num { (format::count(person.totals.requests)) }
                     td.num { (layout::cost(&person.totals)) }
-                    td.num.opt { (person.active_bars) " of " (view.bars.len()) " " (unit) }
+                    td.num.opt { (person.active_bars) }
                 }
             }
         },

@@ -236,7 +236,7 @@ fn errors(frame: &Frame<'_>, view: &Overview) -> Markup {
         "Latest failures",
         &html! {
             th scope="col" { "When" }
-            @if view.whose.many() { th scope="col" { "User" } }
+            @if view.whose.many() { th.opt scope="col" { "User" } }
             th scope="col" { "Model" }
             th scope="col" { "End" }
             th.opt scope="col" { "Reason" }
@@ -245,8 +245,11 @@ fn errors(frame: &Frame<'_>, view: &Overview) -> Markup {
             @for record in &view.errors {
                 tr {
                     td.when { a href=(Route::Request(record.id).path()) { (layout::moment(record.started, frame.now)) } }
-                    @if view.whose.many() { td { bdi { (format::clip(&record.who.login, 60)) } } }
-                    td { (layout::model(record)) }
+                    @if view.whose.many() { td.opt { bdi { (format::clip(&record.who.login, 60)) } } }
+                    td {
+                        (layout::model(record))
+                        @if view.whose.many() { p.sub.only-narrow { bdi { (format::clip(&record.who.login, 60)) } } }
+                    }
                     td { (layout::end(record)) }
                     td.opt.muted { (layout::failure(record)) }
                 }

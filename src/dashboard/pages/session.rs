@@ -83,7 +83,7 @@ fn requests(records: &[Record]) -> Markup {
             th.num.opt scope="col" { "Output" }
             th.opt scope="col" { span.quiet { "Time until first byte and end" } }
             th.num.opt scope="col" { "First byte" }
-            th.num scope="col" { "Total" }
+            th.num.opt scope="col" { "Total" }
             th.num.opt scope="col" { "Cost" }
             th scope="col" { "End" }
         },
@@ -102,6 +102,7 @@ fn requests(records: &[Record]) -> Markup {
                         (layout::model(record))
                         p.sub.only-narrow {
                             (layout::tokens(usage.input_all())) " in · " (layout::tokens(usage.output)) " out"
+                            @if record.timings.total_us > 0 { " · " (format::duration(record.timings.total_us)) }
                         }
                         p.sub {
                             @if let Some(agent) = &record.agent { bdi { "agent " (format::clip(agent, 40)) } " · " }
@@ -115,7 +116,7 @@ fn requests(records: &[Record]) -> Markup {
                     td.num.opt {
                         @if record.timings.first_byte_us > 0 { (format::duration(record.timings.first_byte_us)) }
                     }
-                    td.num { @if record.timings.total_us > 0 { (format::duration(record.timings.total_us)) } }
+                    td.num.opt { @if record.timings.total_us > 0 { (format::duration(record.timings.total_us)) } }
                     td.num.opt { (layout::cost(&crate::dashboard::view::Totals::of(record))) }
                     td { (layout::end(record)) p.sub { (layout::failure(record)) } }
                 }

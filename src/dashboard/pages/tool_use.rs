@@ -32,7 +32,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
                         th.num scope="col" { "Calls" }
                         th.num scope="col" { "Share" }
                         th.opt scope="col" { span.quiet { "Beside the most used" } }
-                        @if view.whose.many() { th scope="col" { "People" } }
+                        @if view.whose.many() { th.opt scope="col" { "People" } }
                     },
                     &html! {
                         @for tool in &view.rows {
@@ -41,7 +41,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
                                 td.num { (format::count(tool.calls)) }
                                 td.num { (chart::share(tool.calls, calls, 100)) " %" }
                                 td.opt.graph { (chart::meter(tool.calls, largest)) }
-                                @if view.whose.many() { td { (people(&tool.users)) } }
+                                @if view.whose.many() { td.opt { (people(&tool.users)) } }
                             }
                         }
                     },
@@ -112,7 +112,7 @@ fn sessions(frame: &Frame<'_>, view: &Tools) -> Markup {
                         @if view.whose.many() { p.sub.only-narrow { bdi { (format::clip(&session.login, 60)) } } }
                     }
                     @if view.whose.many() { td.opt { bdi { (format::clip(&session.login, 60)) } } }
-                    td {
+                    td.tools {
                         @for (at, (name, calls)) in tools.iter().enumerate() {
                             @if at > 0 { ", " }
                             bdi.tool { (format::clip(name, 40)) }

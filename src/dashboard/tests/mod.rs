@@ -4,5 +4,5 @@ mod house;
 mod looks;
 mod reach;
 
-use super::*;
+use super::{response::POLICY, *};
 use house::{House, NOW, text};

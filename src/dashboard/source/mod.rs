@@ -4,45 +4,30 @@
 //! asks. Out: view models. Reads block on the disk, so they run on blocking threads.
 //! Must not know: HTML.
 
+mod read;
+
 use super::{
     layout::Frame,
-    sums::{self, Logins, Row, ToolRow},
-    view::{
-        Adoption, Filter, Model, Overview, Period, Rates, Session, SessionPage, SessionTools,
-        Sessions, Tools, Totals, Whose,
-    },
+    sums::{self, ToolRow},
+    view::{Adoption, Filter, Model, Overview, Period, Rates, SessionPage, Sessions, Tools, Whose},
 };
 use crate::{
     config::{Config, Provider, grant::Role},
     endpoint::Endpoint,
     identity::Caller,
     policy,
-    record::{Capture, CostState, End, Record, RequestId, SessionId, Timestamp},
-    store::{
-        self, AuditAction, AuditEntry, Counters, ReadError, StatusClass, Store, UsageKey, Writer,
-    },
+    record::{Capture, Record, RequestId, SessionId, Timestamp},
+    store::{self, AuditAction, AuditEntry, ReadError, Store, Writer},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use read::{active, failures, key_of, logins, mine, session, tool_sessions, usage};
+use std::{collections::BTreeSet, sync::Arc};
 
-const MINUTE: u64 = 60_000;
-/// A session without requests under way counts as active for so long.
-const ACTIVE: u64 = 15 * MINUTE;
-/// Active sessions are sought among those with a request that began within this time.
-const ACTIVE_SEARCH: u64 = 6 * 60 * MINUTE;
-const ACTIVE_SEARCHED: usize = 200;
-const ACTIVE_SHOWN: usize = 20;
-const FAILURES_SHOWN: usize = 8;
 const SESSIONS_SHOWN: usize = 50;
 const REQUESTS_SHOWN: usize = 200;
-const TOOL_SESSIONS_SEARCHED: usize = 60;
-const TOOL_SESSIONS_SHOWN: usize = 8;
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(in crate::dashboard) enum Error {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("a read of the store was cut off")]
@@ -51,15 +36,15 @@ pub(super) enum Error {
 
 /// Whose data a page may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
-    pub(super) whose: Whose,
+pub(in crate::dashboard) struct Scope {
+    pub(in crate::dashboard) whose: Whose,
     /// The stable key that everything must belong to; none = everyone's.
     user: Option<Arc<str>>,
 }
 
 impl Scope {
     /// What the caller's role opens.
-    pub(super) fn of(frame: &Frame<'_>) -> Self {
+    pub(in crate::dashboard) fn of(frame: &Frame<'_>) -> Self {
         match frame.role {
             Role::Admin => Self {
                 whose: Whose::Everyone,
@@ -90,14 +75,14 @@ impl Scope {
 
 /// Asks the store what pages need.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(in crate::dashboard) struct Source {
     store: Store,
     writer: Writer,
 }
 
 impl Source {
     /// Reads from `store`; what must be seen by admins goes to the audit trail of `writer`.
-    pub(super) const fn new(store: Store, writer: Writer) -> Self {
+    pub(in crate::dashboard) const fn new(store: Store, writer: Writer) -> Self {
         Self { store, writer }
     }
 
@@ -111,7 +96,7 @@ impl Source {
     }
 
     /// The scope of one person, by login; of several who had it, the one who was here last.
-    pub(super) async fn person(&self, login: &str) -> Result<Option<Scope>, Error> {
+    pub(in crate::dashboard) async fn person(&self, login: &str) -> Result<Option<Scope>, Error> {
         let login = login.to_owned();
         self.read(move |store| {
             Ok(key_of(store, &login)?.map(|user| Scope {
@@ -123,7 +108,7 @@ impl Source {
     }
 
     /// `/ui/`
-    pub(super) async fn overview(
+    pub(in crate::dashboard) async fn overview(
         &self,
         scope: &Scope,
         period: Period,
@@ -151,7 +136,7 @@ impl Source {
     }
 
     /// `/ui/logs/`; `models` are the ones to choose from.
-    pub(super) async fn sessions(
+    pub(in crate::dashboard) async fn sessions(
         &self,
         scope: &Scope,
         filter: Filter,
@@ -195,7 +180,7 @@ impl Source {
     }
 
     /// `/ui/sessions/<id>`; none when there is none in the scope.
-    pub(super) async fn session(
+    pub(in crate::dashboard) async fn session(
         &self,
         scope: &Scope,
         id: SessionId,
@@ -219,7 +204,7 @@ impl Source {
     }
 
     /// One record; none when there is none in the scope.
-    pub(super) async fn record(
+    pub(in crate::dashboard) async fn record(
         &self,
         scope: &Scope,
         id: RequestId,
@@ -229,7 +214,7 @@ impl Source {
     }
 
     /// What was captured of a record that is in the caller's scope; another person's goes to the audit trail.
-    pub(super) async fn capture(
+    pub(in crate::dashboard) async fn capture(
         &self,
         caller: &Caller,
         record: &Record,
@@ -251,7 +236,7 @@ impl Source {
     }
 
     /// `/ui/tool-use/`
-    pub(super) async fn tools(
+    pub(in crate::dashboard) async fn tools(
         &self,
         scope: &Scope,
         period: Period,
@@ -283,7 +268,7 @@ impl Source {
     }
 
     /// `/ui/adoption/`
-    pub(super) async fn adoption(
+    pub(in crate::dashboard) async fn adoption(
         &self,
         scope: &Scope,
         period: Period,
@@ -305,169 +290,8 @@ impl Source {
     }
 }
 
-/// Stable keys and the logins that they had last.
-fn logins(store: &Store) -> Result<Logins, ReadError> {
-    let users = store.users()?.into_iter();
-    Ok(users.map(|user| (user.user, user.login)).collect())
-}
-
-/// The stable key behind a login: of several, the one that was here last.
-fn key_of(store: &Store, login: &str) -> Result<Option<String>, ReadError> {
-    let users = store.users()?.into_iter();
-    let named = users.filter(|user| user.login == login);
-    Ok(named.max_by_key(|user| user.last).map(|user| user.user))
-}
-
-fn usage(
-    store: &Store,
-    scope: &Scope,
-    period: Period,
-    now: Timestamp,
-) -> Result<Vec<Row>, ReadError> {
-    let rows = store.usage(period.first_hour(now), now.hour(), scope.user())?;
-    Ok(rows.into_iter().map(row).collect())
-}
-
-fn row((key, counters): (UsageKey, Counters)) -> Row {
-    let bad_end = matches!(
-        key.end,
-        End::Refused | End::UpstreamError | End::Timeout | End::Interrupted
-    );
-    let bad_class = matches!(
-        key.class,
-        StatusClass::ClientError | StatusClass::ServerError
-    );
-    let when = |yes: bool| if yes { counters.requests } else { 0 };
-    Row {
-        hour: key.hour,
-        totals: Totals {
-            requests: counters.requests,
-            failed: when(bad_end || bad_class),
-            usage: counters.usage,
-            cost: counters.cost_pico,
-            unpriced: when(key.cost == CostState::Unpriced),
-        },
-        user: key.user,
-        provider: key.provider,
-        model: key.model,
-    }
-}
-
-fn session(found: store::Session) -> Session {
-    let mut models: Vec<(String, u64)> = found.models.into_iter().collect();
-    models.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
-    Session {
-        id: found.id,
-        parent: found.parent,
-        title: found.title,
-        login: found.login,
-        client: found.client,
-        models: models.into_iter().map(|(model, _)| model).collect(),
-        totals: Totals {
-            requests: found.requests,
-            failed: found.errors,
-            usage: found.usage,
-            cost: found.cost_pico,
-            unpriced: found.unpriced,
-        },
-        tools: found.tools,
-        in_flight: found.in_flight,
-        started: found.first,
-        last: found.last,
-    }
-}
-
-/// The sessions of the scope: the filter has asked for them by a key that may be cut, this compares all of it.
-fn mine(scope: &Scope, found: Vec<store::Session>) -> impl Iterator<Item = store::Session> {
-    found
-        .into_iter()
-        .filter(|session| scope.holds(&session.user))
-}
-
-fn active(store: &Store, scope: &Scope, now: Timestamp) -> Result<Vec<Session>, ReadError> {
-    let filter = store::Filter {
-        from: Some(Timestamp(now.0.saturating_sub(ACTIVE_SEARCH))),
-        ..scope.filter()
-    };
-    let late = store.sessions(&filter, None, ACTIVE_SEARCHED)?.items;
-    let since = now.0.saturating_sub(ACTIVE);
-    let active =
-        mine(scope, late).filter(|session| session.in_flight > 0 || session.last.0 >= since);
-    Ok(active.take(ACTIVE_SHOWN).map(session).collect())
-}
-
-/// The latest failures: the newest of each index that only failures are in.
-fn failures(
-    store: &Store,
-    scope: &Scope,
-    period: Period,
-    now: Timestamp,
-) -> Result<Vec<Record>, ReadError> {
-    let from = period.starts(now).first().copied();
-    let ends = [
-        End::Refused,
-        End::UpstreamError,
-        End::Timeout,
-        End::Interrupted,
-    ];
-    let classes = [StatusClass::ClientError, StatusClass::ServerError];
-    let base = || store::Filter {
-        from,
-        ..scope.filter()
-    };
-    let by_end = ends.map(|end| store::Filter {
-        end: Some(end),
-        ..base()
-    });
-    let by_class = classes.map(|class| store::Filter {
-        class: Some(class),
-        ..base()
-    });
-    let mut found: BTreeMap<RequestId, Record> = BTreeMap::new();
-    for filter in by_end.iter().chain(&by_class) {
-        let page = store.requests(filter, None, FAILURES_SHOWN)?;
-        let failed = page.items.into_iter().filter(store::failed);
-        let failed = failed.filter(|record| scope.holds(&record.who.user));
-        found.extend(failed.map(|record| (record.id, record)));
-    }
-    Ok(found.into_values().rev().take(FAILURES_SHOWN).collect())
-}
-
-/// Late sessions that called tools, each with its calls by tool.
-fn tool_sessions(
-    store: &Store,
-    scope: &Scope,
-    period: Period,
-    now: Timestamp,
-) -> Result<Vec<SessionTools>, ReadError> {
-    let filter = store::Filter {
-        from: period.starts(now).first().copied(),
-        ..scope.filter()
-    };
-    let late = store.sessions(&filter, None, TOOL_SESSIONS_SEARCHED)?;
-    let with_tools = mine(scope, late.items).filter(|session| session.tools > 0);
-    let mut shown = Vec::new();
-    for found in with_tools.take(TOOL_SESSIONS_SHOWN) {
-        let records = store.session_requests(found.id, None, REQUESTS_SHOWN)?;
-        let mut calls: HashMap<String, u64> = HashMap::new();
-        for record in records.items {
-            if scope.holds(&record.who.user) {
-                let made = record.tools.into_iter();
-                for call in made.filter(|call| call.result_error.is_none()) {
-                    *calls.entry(call.name).or_default() += 1;
-                }
-            }
-        }
-        let mut calls: Vec<(String, u64)> = calls.into_iter().collect();
-        calls.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        calls.truncate(12);
-        shown.push((session(found), calls));
-    }
-    Ok(shown)
-}
-
 /// What the caller may use: by the same decision that lets requests through.
-pub(super) fn models(
+pub(in crate::dashboard) fn models(
     config: &Config,
     caller: &Arc<Caller>,
     rates: impl Fn(&Provider, &str) -> Option<Rates>,

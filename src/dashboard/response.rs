@@ -1,0 +1,82 @@
+//! Responses and the headers that all of them carry.
+//!
+//! In: a status and a body. Out: a whole response under the policy of the pages. Must not know: what the body says.
+
+use super::{
+    layout::{self, Frame},
+    route::Route,
+};
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use maud::Markup;
+
+/// Nothing is loaded but the one stylesheet and images of our own; no script, no frame, no foreign form.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// A page as a response.
+pub(super) fn document(
+    status: StatusCode,
+    frame: &Frame<'_>,
+    title: &str,
+    current: &Route,
+    body: &Markup,
+) -> Response<Bytes> {
+    let text = layout::page(frame, title, current, body).into_string();
+    let mut rsp = Response::new(Bytes::from(text));
+    *rsp.status_mut() = status;
+    set(&mut rsp, CONTENT_TYPE, "text/html; charset=utf-8");
+    rsp
+}
+
+/// A line of text.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut rsp = Response::new(Bytes::from_static(text.as_bytes()));
+    *rsp.status_mut() = status;
+    set(&mut rsp, CONTENT_TYPE, "text/plain; charset=utf-8");
+    rsp
+}
+
+/// Something that everybody gets, under an address that changes with it.
+pub(super) fn asset(kind: &str, text: &'static str) -> Response<Bytes> {
+    let mut rsp = Response::new(Bytes::from_static(text.as_bytes()));
+    set(&mut rsp, CONTENT_TYPE, kind);
+    set(
+        &mut rsp,
+        CACHE_CONTROL,
+        "public, max-age=31536000, immutable",
+    );
+    rsp
+}
+
+/// The headers that every answer carries; what is not an asset is private.
+pub(super) fn secure(rsp: &mut Response<Bytes>) {
+    set(rsp, CONTENT_SECURITY_POLICY, POLICY);
+    set(rsp, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(rsp, REFERRER_POLICY, "no-referrer");
+    set(
+        rsp,
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    set(
+        rsp,
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    if !rsp.headers().contains_key(CACHE_CONTROL) {
+        set(rsp, CACHE_CONTROL, "no-store");
+    }
+}
+
+/// Sets one of our own header lines.
+pub(super) fn set(rsp: &mut Response<Bytes>, name: HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("invariant: our own header values are ASCII");
+    rsp.headers_mut().insert(name, value);
+}

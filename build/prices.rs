@@ -47,7 +47,7 @@ type Rates = [u64; 8];
 type Step = (u64, u64, Rates);
 
 /// Writes the table.
-pub fn generate() {
+pub(crate) fn generate() {
     println!("cargo::rerun-if-changed=build/prices.rs");
     println!("cargo::rerun-if-changed=build/model-names.txt");
     println!("cargo::rerun-if-changed=Cargo.lock");
@@ -77,7 +77,10 @@ fn names(root: &std::path::Path) -> BTreeMap<String, BTreeSet<String>> {
     let file = fs::read_to_string(root.join("build/model-names.txt")).expect("the list of names");
     let mut section = String::new();
     for line in file.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
             name.clone_into(&mut section);
         } else if !line.is_empty() && !line.starts_with('#') {
             let known = names.get_mut(&section).expect("a section is a provider");
@@ -97,26 +100,46 @@ impl Table {
     fn catalogue(&mut self, basis: &str, provider: &str, names: &BTreeSet<&str>) {
         // A basis that shares its provider with an earlier one is the same table under another name.
         let shared = BASES.iter().find(|(_, other, lists)| {
-            *other == provider && BASES.iter().any(|(name, _, own)| *name == basis && own == lists)
+            *other == provider
+                && BASES
+                    .iter()
+                    .any(|(name, _, own)| *name == basis && own == lists)
         });
         if let Some((first, ..)) = shared.filter(|(first, ..)| *first != basis) {
             let same: Vec<_> = self
                 .entries
                 .iter()
                 .filter(|((basis, ..), _)| basis == first)
-                .map(|((_, name, tier), steps)| ((basis.to_owned(), name.clone(), tier.clone()), steps.clone()))
+                .map(|((_, name, tier), steps)| {
+                    (
+                        (basis.to_owned(), name.clone(), tier.clone()),
+                        steps.clone(),
+                    )
+                })
                 .collect();
             self.entries.extend(same);
             return;
         }
         let mut known: BTreeMap<String, (String, Vec<(&str, Vec<Step>)>)> = BTreeMap::new();
         for name in names {
-            let Some(id) = (Ask { provider, model: name, tier: "" }).model_id() else {
+            let Some(id) = (Ask {
+                provider,
+                model: name,
+                tier: "",
+            })
+            .model_id() else {
                 continue;
             };
             // Names of one model share its rates; that the name is not another model's is checked.
             let same = known.get(&id).filter(|(first, _)| {
-                let ask = |model| Ask { provider, model, tier: "" }.signature(DAYS.0);
+                let ask = |model| {
+                    Ask {
+                        provider,
+                        model,
+                        tier: "",
+                    }
+                    .signature(DAYS.0)
+                };
                 ask(first) == ask(name)
             });
             let tiers = match same {
@@ -145,7 +168,17 @@ impl Table {
         rates.dedup();
         let mut text = String::new();
         writeln!(text, "static RATES: [Rates; {}] = [", rates.len()).expect("memory");
-        for [input, cache_read, cache_write, cache_write_1h, output, reasoning, web_search, request] in &rates {
+        for [
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            web_search,
+            request,
+        ] in &rates
+        {
             writeln!(
                 text,
                 "    Rates {{ input: {input}, cache_read: {cache_read}, cache_write: {cache_write}, cache_write_1h: {cache_write_1h}, \
@@ -153,14 +186,25 @@ impl Table {
             )
             .expect("memory");
         }
-        writeln!(text, "];\nstatic ENTRIES: [Entry; {}] = [", self.entries.len()).expect("memory");
+        writeln!(
+            text,
+            "];\nstatic ENTRIES: [Entry; {}] = [",
+            self.entries.len()
+        )
+        .expect("memory");
         for ((basis, model, tier), steps) in &self.entries {
-            let steps: String = steps.iter().fold(String::new(), |mut text, (day, above, own)| {
-                let index = rates.binary_search(own).expect("every row was collected");
-                let from = day * 86_400_000;
-                write!(text, "Step {{ from: {from}, above: {above}, rates: {index} }},").expect("memory");
-                text
-            });
+            let steps: String = steps
+                .iter()
+                .fold(String::new(), |mut text, (day, above, own)| {
+                    let index = rates.binary_search(own).expect("every row was collected");
+                    let from = day * 86_400_000;
+                    write!(
+                        text,
+                        "Step {{ from: {from}, above: {above}, rates: {index} }},"
+                    )
+                    .expect("memory");
+                    text
+                });
             writeln!(text, "    Entry {{ basis: {basis:?}, model: {model:?}, tier: {tier:?}, steps: &[{steps}] }},")
                 .expect("memory");
         }
@@ -169,7 +213,11 @@ impl Table {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let version = format!("genai-prices {} {:08x}", crate_version(root), hash >> 32);
-        writeln!(text, "/// The price table's version: the data's, and a hash of the table.").expect("memory");
+        writeln!(
+            text,
+            "/// The price table's version: the data's, and a hash of the table."
+        )
+        .expect("memory");
         writeln!(text, "pub const VERSION: &str = {version:?};").expect("memory");
         text
     }
@@ -178,7 +226,9 @@ impl Table {
 /// The version of the price data, from the lock file.
 fn crate_version(root: &std::path::Path) -> String {
     let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
-    let mut lines = lock.lines().skip_while(|line| *line != "name = \"genai-prices\"");
+    let mut lines = lock
+        .lines()
+        .skip_while(|line| *line != "name = \"genai-prices\"");
     lines
         .nth(1)
         .and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
@@ -189,9 +239,15 @@ fn crate_version(root: &std::path::Path) -> String {
 /// The steps of a model's standard price and of each tier that differs from it; none when it has no price a token.
 fn tiers(provider: &str, model: &str) -> Vec<(&'static str, Vec<Step>)> {
     let mut tiers = Vec::new();
-    let standard = Ask { provider, model, tier: "" };
+    let standard = Ask {
+        provider,
+        model,
+        tier: "",
+    };
     let steps = standard.steps();
-    let free = steps.iter().all(|(_, _, rates)| rates[0] == 0 && rates[4] == 0);
+    let free = steps
+        .iter()
+        .all(|(_, _, rates)| rates[0] == 0 && rates[4] == 0);
     // A price by the hour or the page only would look like nothing; a free model says so in its name.
     if free && !model.ends_with(":free") {
         return tiers;
@@ -200,7 +256,10 @@ fn tiers(provider: &str, model: &str) -> Vec<(&'static str, Vec<Step>)> {
     for tier in TIERS {
         let apart = Ask { tier, ..standard };
         let late = [20_780, DAYS.1];
-        if late.iter().any(|day| apart.signature(*day) != standard.signature(*day)) {
+        if late
+            .iter()
+            .any(|day| apart.signature(*day) != standard.signature(*day))
+        {
             tiers.push((tier, apart.steps()));
         }
     }
@@ -248,13 +307,23 @@ impl Ask<'_> {
             request = request.with_price_context("service_tier", self.tier);
         }
         let price = Calculator::bundled().calculate(&request);
-        price.expect("a model that was found has a price").total_price
+        price
+            .expect("a model that was found has a price")
+            .total_price
     }
 
     /// Two numbers that change when any rate changes.
     fn signature(&self, day: u64) -> [u64; 2] {
         [7_919, 2_000_003].map(|input| {
-            let tokens = [input, input / 3, input / 5, input / 11, input / 2, input / 7, 13];
+            let tokens = [
+                input,
+                input / 3,
+                input / 5,
+                input / 11,
+                input / 2,
+                input / 7,
+                13,
+            ];
             self.dollars(day, tokens).to_bits()
         })
     }
@@ -267,7 +336,11 @@ impl Ask<'_> {
         let each = |dollars: f64, count: u64| {
             #[expect(clippy::cast_precision_loss, reason = "below 2⁵³")]
             let pico = (dollars * 1e12 / count as f64).round();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are small and positive")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "rates are small and positive"
+            )]
             let pico = pico as u64;
             pico
         };
@@ -314,17 +387,33 @@ impl Ask<'_> {
                     })
                     .expect("the first step is always there");
                 let parts = [
-                    tokens[0] - tokens[1] - tokens[2], tokens[1], tokens[2] - tokens[3], tokens[3],
-                    tokens[4] - tokens[5], tokens[5], tokens[6], 1,
+                    tokens[0] - tokens[1] - tokens[2],
+                    tokens[1],
+                    tokens[2] - tokens[3],
+                    tokens[3],
+                    tokens[4] - tokens[5],
+                    tokens[5],
+                    tokens[6],
+                    1,
                 ];
-                let pico: u128 = rates.iter().zip(parts).map(|(rate, count)| u128::from(*rate) * u128::from(count)).sum();
+                let pico: u128 = rates
+                    .iter()
+                    .zip(parts)
+                    .map(|(rate, count)| u128::from(*rate) * u128::from(count))
+                    .sum();
                 let dollars = self.dollars(day, tokens);
                 #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]
                 let apart = (pico as f64 / 1e12 - dollars).abs();
                 // Half a pico-dollar a token is lost by rounding.
                 #[expect(clippy::cast_precision_loss, reason = "below 2⁵³")]
                 let allowed = 1e-12 * (input + 2_000) as f64 + dollars * 1e-9;
-                assert!(apart <= allowed, "{} {} {}: {pico} pico-dollars, but {dollars}", self.provider, self.model, self.tier);
+                assert!(
+                    apart <= allowed,
+                    "{} {} {}: {pico} pico-dollars, but {dollars}",
+                    self.provider,
+                    self.model,
+                    self.tier
+                );
             }
         }
     }
@@ -336,7 +425,12 @@ fn changes_of_size(rates: impl Fn(u64) -> Rates) -> Vec<u64> {
 
 /// The places where a step function changes, found by halving between the points of a grid.
 fn changes<T: PartialEq>(grid: &[u64], of: &impl Fn(u64) -> T) -> Vec<u64> {
-    fn between<T: PartialEq>(low: (u64, &T), high: (u64, &T), of: &impl Fn(u64) -> T, found: &mut Vec<u64>) {
+    fn between<T: PartialEq>(
+        low: (u64, &T),
+        high: (u64, &T),
+        of: &impl Fn(u64) -> T,
+        found: &mut Vec<u64>,
+    ) {
         if low.1 == high.1 {
             return;
         }

@@ -87,7 +87,12 @@ pub struct RunArgs {
     #[arg(long, env = "TS_AUTHKEY", hide = true, hide_env_values = true)]
     pub auth_key: Option<String>,
     /// Tags to ask for, separated by commas.
-    #[arg(long, env = "TS_ADVERTISE_TAGS", value_delimiter = ',', value_name = "TAGS")]
+    #[arg(
+        long,
+        env = "TS_ADVERTISE_TAGS",
+        value_delimiter = ',',
+        value_name = "TAGS"
+    )]
     pub advertise_tags: Vec<String>,
     /// Leave the tailnet when the process ends.
     #[arg(long)]
@@ -96,7 +101,12 @@ pub struct RunArgs {
     #[arg(long, env = "APERTURE_PORT", default_value_t = 80, value_name = "PORT")]
     pub port: u16,
     /// Port on the tailnet for Prometheus metrics; 0 turns it off.
-    #[arg(long, env = "APERTURE_METRICS_PORT", default_value_t = 9090, value_name = "PORT")]
+    #[arg(
+        long,
+        env = "APERTURE_METRICS_PORT",
+        default_value_t = 9090,
+        value_name = "PORT"
+    )]
     pub metrics_port: u16,
     /// `WireGuard`'s UDP port (default: chosen once, then remembered).
     #[arg(long, env = "APERTURE_UDP_PORT", value_name = "PORT")]
@@ -117,7 +127,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR", requires = "dev_listen")]
     pub dev_metrics_listen: Option<SocketAddr>,
     /// Whom --dev-listen takes every caller for.
-    #[arg(long, default_value = "dev@example.com", value_name = "LOGIN", requires = "dev_listen")]
+    #[arg(
+        long,
+        default_value = "dev@example.com",
+        value_name = "LOGIN",
+        requires = "dev_listen"
+    )]
     pub dev_user: String,
     /// Say more (-v: debug, -vv: also the node's own log).
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -214,12 +229,14 @@ pub enum ExportFormat {
 
 /// A time such as `30s`, `5m`, `2h` or `30d`.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::duration(text).ok_or_else(|| format!("{text:?} is no time: write 30s, 5m, 2h or 30d"))
+    crate::config::duration(text)
+        .ok_or_else(|| format!("{text:?} is no time: write 30s, 5m, 2h or 30d"))
 }
 
 /// A day or a time, in UTC.
 fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| format!("{text:?} is no date: write 2026-01-31 or 2026-01-31T08:00:00Z"))
+    Timestamp::parse(text)
+        .ok_or_else(|| format!("{text:?} is no date: write 2026-01-31 or 2026-01-31T08:00:00Z"))
 }
 
 /// docs/cli.md.
@@ -231,7 +248,12 @@ pub fn render_markdown() -> String {
         "# Command line\n\nGenerated from the code (`aperture docs --write`). Times are written `30s`, `5m`, `2h`, `30d`.\n",
     );
     let mut pages = vec![command.clone()];
-    pages.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").cloned());
+    pages.extend(
+        command
+            .get_subcommands()
+            .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+            .cloned(),
+    );
     for mut page in pages {
         let name = page.get_bin_name().unwrap_or("aperture").to_owned();
         let help = page.render_long_help().to_string();

@@ -6,7 +6,10 @@
 
 use crate::{
     app,
-    cli::{CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, LogFormat, RunArgs, StateArgs},
+    cli::{
+        CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, LogFormat,
+        RunArgs, StateArgs,
+    },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     control::{ControlClient, ControlError},
     doctor, metrics,
@@ -56,7 +59,9 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("APERTURE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
@@ -70,7 +75,8 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Some(file) => file.clone(),
         None => app::state_dir(args.state.state_dir.as_deref())?.join("aperture.hujson"),
     };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let options = CheckOptions {
         allow_local_upstreams: args.allow_local_upstreams,
         secrets_dir: args.secrets_dir.clone(),
@@ -94,11 +100,17 @@ async fn health(args: &StateArgs) -> anyhow::Result<ExitCode> {
 
 async fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let dir = app::state_dir(args.state.state_dir.as_deref())?;
-    let query: Vec<(&str, &str)> = [("as", args.user.as_deref()), ("model", args.model.as_deref())]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
-    let report = match ControlClient::new(&dir).json::<doctor::Report>("/doctor", &query).await {
+    let query: Vec<(&str, &str)> = [
+        ("as", args.user.as_deref()),
+        ("model", args.model.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key, value?)))
+    .collect();
+    let report = match ControlClient::new(&dir)
+        .json::<doctor::Report>("/doctor", &query)
+        .await
+    {
         Ok((_, report)) => report,
         Err(ControlError::NotRunning(_)) => doctor::without_gateway(&dir),
         Err(error) => return Err(error.into()),
@@ -129,12 +141,16 @@ async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     };
     let mut out = std::io::stdout().lock();
     let text = serde_json::to_string(&options)?;
-    match ControlClient::new(&dir).copy("/export", &[("options", &text)], &mut out).await {
+    match ControlClient::new(&dir)
+        .copy("/export", &[("options", &text)], &mut out)
+        .await
+    {
         Ok(()) => {}
         // Nobody holds the files: read them here.
         Err(ControlError::NotRunning(_)) => {
             let _lock = app::StateDir::open(Some(&dir))?;
-            let (store, writer, _) = Store::open(&dir, OpenOptions::default()).context("opening the store")?;
+            let (store, writer, _) =
+                Store::open(&dir, OpenOptions::default()).context("opening the store")?;
             write_export(&store, &options, &mut out)?;
             writer.close(STORE_DEADLINE).await;
         }
@@ -177,13 +193,20 @@ fn docs(write: bool) -> anyhow::Result<ExitCode> {
         differing.push(path);
     }
     if !write && !differing.is_empty() {
-        anyhow::bail!("not what the code says: {} (aperture docs --write mends that)", differing.join(", "));
+        anyhow::bail!(
+            "not what the code says: {} (aperture docs --write mends that)",
+            differing.join(", ")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn code(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {

@@ -85,13 +85,16 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
             json(status, &health)
         }
         (&Method::GET, "/doctor") => {
-            let report = doctor::examine(app, query("as").as_deref(), query("model").as_deref()).await;
+            let report =
+                doctor::examine(app, query("as").as_deref(), query("model").as_deref()).await;
             json(StatusCode::OK, &report)
         }
-        (&Method::GET, "/export") => match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {
-            Ok(options) => export(app, options),
-            Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
-        },
+        (&Method::GET, "/export") => {
+            match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {
+                Ok(options) => export(app, options),
+                Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+            }
+        }
         _ => text(StatusCode::NOT_FOUND, "unknown control request".into()),
     }
 }
@@ -110,8 +113,11 @@ fn export(app: &Arc<App>, options: ExportOptions) -> Response<Body> {
             let _ = sender.blocking_send(Err(error));
         }
     }));
-    let frames = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|chunk| (chunk.map(Frame::data), receiver))
+    let frames = stream::unfold(receiver, async |mut receiver| {
+        receiver
+            .recv()
+            .await
+            .map(|chunk| (chunk.map(Frame::data), receiver))
     });
     Response::new(UnsyncBoxBody::new(StreamBody::new(frames)))
 }
@@ -157,7 +163,11 @@ fn full(bytes: Vec<u8>) -> Body {
 fn parameter(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
-        (key == name).then(|| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+        (key == name).then(|| {
+            percent_encoding::percent_decode_str(value)
+                .decode_utf8_lossy()
+                .into_owned()
+        })
     })
 }
 
@@ -187,7 +197,11 @@ impl ControlClient {
     }
 
     /// A JSON answer, and whether its status was a success.
-    pub async fn json<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<(bool, T), ControlError> {
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(bool, T), ControlError> {
         let response = self.get(path, query).await?;
         let ok = response.status().is_success();
         let body = response
@@ -196,12 +210,18 @@ impl ControlClient {
             .await
             .map_err(|error| ControlError::Failed(error.to_string()))?
             .to_bytes();
-        let value = serde_json::from_slice(&body).map_err(|error| ControlError::Failed(error.to_string()))?;
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| ControlError::Failed(error.to_string()))?;
         Ok((ok, value))
     }
 
     /// An answer copied to a writer.
-    pub async fn copy(&self, path: &str, query: &[(&str, &str)], out: &mut dyn io::Write) -> Result<(), ControlError> {
+    pub async fn copy(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        out: &mut dyn io::Write,
+    ) -> Result<(), ControlError> {
         let failed = |error: &dyn std::fmt::Display| ControlError::Failed(error.to_string());
         let response = self.get(path, query).await?;
         let ok = response.status().is_success();
@@ -224,7 +244,11 @@ impl ControlClient {
         }
     }
 
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response<Incoming>, ControlError> {
+    async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, ControlError> {
         let failed = |error: &dyn std::fmt::Display| ControlError::Failed(error.to_string());
         let stream = UnixStream::connect(socket(&self.state_dir))
             .await
@@ -235,15 +259,27 @@ impl ControlClient {
         let query: Vec<_> = query
             .iter()
             .map(|(key, value)| {
-                format!("{key}={}", percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC))
+                format!(
+                    "{key}={}",
+                    percent_encoding::utf8_percent_encode(
+                        value,
+                        percent_encoding::NON_ALPHANUMERIC
+                    )
+                )
             })
             .collect();
         let request = Request::get(format!("{path}?{}", query.join("&")))
             .header(header::HOST, "control")
             .body(Empty::<Bytes>::new())
             .map_err(|error| failed(&error))?;
-        #[expect(clippy::disallowed_methods, reason = "a short-lived command: it ends with its answer")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a short-lived command: it ends with its answer"
+        )]
         drop(tokio::spawn(connection));
-        sender.send_request(request).await.map_err(|error| failed(&error))
+        sender
+            .send_request(request)
+            .await
+            .map_err(|error| failed(&error))
     }
 }

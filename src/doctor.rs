@@ -65,7 +65,13 @@ impl Report {
             .all(|check| matches!(check.outcome, Outcome::Good | Outcome::Note))
     }
 
-    fn add(&mut self, name: impl Into<String>, outcome: Outcome, detail: impl Into<String>, remedy: &str) {
+    fn add(
+        &mut self,
+        name: impl Into<String>,
+        outcome: Outcome,
+        detail: impl Into<String>,
+        remedy: &str,
+    ) {
         self.checks.push(Check {
             name: name.into(),
             outcome,
@@ -162,10 +168,19 @@ fn node(app: &App, report: &mut Report) {
         } else {
             (Outcome::Good, "")
         };
-        report.add("node key", outcome, format!("expires in {} days", hours / 24), remedy);
+        report.add(
+            "node key",
+            outcome,
+            format!("expires in {} days", hours / 24),
+            remedy,
+        );
     }
     let identity = app.resolver.counts();
-    let outcome = if identity.failures > 0 { Outcome::Note } else { Outcome::Good };
+    let outcome = if identity.failures > 0 {
+        Outcome::Note
+    } else {
+        Outcome::Good
+    };
     report.add(
         "identity",
         outcome,
@@ -189,13 +204,22 @@ fn document(app: &App, config: &Config, report: &mut Report) {
         None => report.add(
             "configuration",
             Outcome::Good,
-            format!("{} providers, {} grants", config.providers.len(), config.grants.len()),
+            format!(
+                "{} providers, {} grants",
+                config.providers.len(),
+                config.grants.len()
+            ),
             "",
         ),
     }
     for finding in status.findings.iter() {
         let hint = finding.hint.as_deref().unwrap_or_default();
-        report.add("configuration", Outcome::Warning, finding.message.clone(), hint);
+        report.add(
+            "configuration",
+            Outcome::Warning,
+            finding.message.clone(),
+            hint,
+        );
     }
     if config.everyone_is_admin() {
         report.add(
@@ -220,7 +244,10 @@ fn store(app: &App, report: &mut Report) {
         report.add(
             "store",
             Outcome::Good,
-            format!("{} bytes waiting, {} commits", stats.queue_bytes, stats.commits),
+            format!(
+                "{} bytes waiting, {} commits",
+                stats.queue_bytes, stats.commits
+            ),
             "",
         );
     }
@@ -228,7 +255,10 @@ fn store(app: &App, report: &mut Report) {
         report.add(
             "store",
             Outcome::Warning,
-            format!("lost {} records and {} bodies since the start", stats.lost_records, stats.lost_bodies),
+            format!(
+                "lost {} records and {} bodies since the start",
+                stats.lost_records, stats.lost_bodies
+            ),
             "the disk was too slow or full; the records say so themselves",
         );
     }
@@ -236,7 +266,10 @@ fn store(app: &App, report: &mut Report) {
         report.add(
             "store",
             Outcome::Note,
-            format!("{} requests were cut off by the last stop", app.recovered.interrupted),
+            format!(
+                "{} requests were cut off by the last stop",
+                app.recovered.interrupted
+            ),
             "",
         );
     }
@@ -259,7 +292,12 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
         return;
     }
     let Some(request) = question(provider) else {
-        report.add(name, Outcome::Failure, "its baseurl can't be called", "correct baseurl");
+        report.add(
+            name,
+            Outcome::Failure,
+            "its baseurl can't be called",
+            "correct baseurl",
+        );
         return;
     };
     match tokio::time::timeout(PROVIDER_LIMIT, app.client.send(provider, request)).await {
@@ -306,13 +344,24 @@ fn question(provider: &Provider) -> Option<Request<Pieces>> {
 }
 
 /// What a caller may do, and which grant says so.
-async fn access(app: &App, config: &Config, login: Option<&str>, model: Option<&str>, report: &mut Report) {
+async fn access(
+    app: &App,
+    config: &Config,
+    login: Option<&str>,
+    model: Option<&str>,
+    report: &mut Report,
+) {
     let caller = match login {
         Some(login) => caller_named(app, login, report).await,
         None => Arc::new(Caller::named("*")),
     };
     match policy::role(config, &caller) {
-        Some((role, grant)) => report.add("role", Outcome::Good, format!("{} by {grant}", role.as_str()), ""),
+        Some((role, grant)) => report.add(
+            "role",
+            Outcome::Good,
+            format!("{} by {grant}", role.as_str()),
+            "",
+        ),
         None => report.add(
             "role",
             Outcome::Failure,
@@ -322,15 +371,25 @@ async fn access(app: &App, config: &Config, login: Option<&str>, model: Option<&
     }
     match model {
         Some(model) => {
-            for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.generates()) {
+            for endpoint in Endpoint::ALL
+                .into_iter()
+                .filter(|endpoint| endpoint.generates())
+            {
                 match policy::decide(config, &caller, model, endpoint) {
                     Ok(permit) => report.add(
                         endpoint.path(),
                         Outcome::Good,
-                        format!("goes to {} as {}, by {}", permit.provider().id, permit.model(), permit.grant()),
+                        format!(
+                            "goes to {} as {}, by {}",
+                            permit.provider().id,
+                            permit.model(),
+                            permit.grant()
+                        ),
                         "",
                     ),
-                    Err(denied) => report.add(endpoint.path(), Outcome::Note, denied.to_string(), ""),
+                    Err(denied) => {
+                        report.add(endpoint.path(), Outcome::Note, denied.to_string(), "")
+                    }
                 }
             }
             let endpoint = Endpoint::ALL
@@ -346,7 +405,10 @@ async fn access(app: &App, config: &Config, login: Option<&str>, model: Option<&
                 report.add(
                     "model",
                     Outcome::Good,
-                    format!("{}/{} by {}", visible.provider.id, visible.model, visible.grant),
+                    format!(
+                        "{}/{} by {}",
+                        visible.provider.id, visible.model, visible.grant
+                    ),
                     "",
                 );
             }

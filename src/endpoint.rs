@@ -144,7 +144,11 @@ mod tests {
                 bare.to_owned(),
                 format!("/v1/v1{bare}"),
             ] {
-                assert_eq!(route(&Method::POST, &path, false), Route::Model(endpoint), "{path}");
+                assert_eq!(
+                    route(&Method::POST, &path, false),
+                    Route::Model(endpoint),
+                    "{path}"
+                );
             }
         }
     }
@@ -159,7 +163,16 @@ mod tests {
             route(&Method::GET, "/v1/messages", false),
             Route::WrongMethod(Endpoint::AnthropicMessages)
         );
-        for path in ["/", "/ui/", "/v1", "/v1/", "/v1/messages/", "/v1/messages/x", "/v12/messages", "/V1/messages"] {
+        for path in [
+            "/",
+            "/ui/",
+            "/v1",
+            "/v1/",
+            "/v1/messages/",
+            "/v1/messages/x",
+            "/v12/messages",
+            "/V1/messages",
+        ] {
             assert_eq!(route(&Method::POST, path, false), Route::Other, "{path}");
         }
     }

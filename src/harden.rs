@@ -2,7 +2,9 @@
 //!
 //! Owns: no core dumps and no debugger (memory holds keys and prompts), and as many descriptors as the system permits.
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 /// Applies all of it; what the system refuses is logged and left.
 pub fn process() {

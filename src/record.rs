@@ -39,15 +39,21 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
         let number = |text: &str| {
-            (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<i64>().ok())?
+            (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+                .then(|| text.parse::<i64>().ok())?
         };
         let mut date = date.splitn(3, '-');
-        let (year, month, day) = (number(date.next()?)?, number(date.next()?)?, number(date.next()?)?);
+        let (year, month, day) = (
+            number(date.next()?)?,
+            number(date.next()?)?,
+            number(date.next()?)?,
+        );
         let mut time = time.strip_suffix('Z')?.splitn(3, ':');
         let (hour, minute) = (number(time.next()?)?, number(time.next()?)?);
         let (second, fraction) = time.next().map(|s| s.split_once('.').unwrap_or((s, "0")))?;
         let second = number(second)?;
-        let millis = number(fraction.get(..3).unwrap_or(fraction))? * [100, 10, 1][fraction.len().min(3) - 1];
+        let millis = number(fraction.get(..3).unwrap_or(fraction))?
+            * [100, 10, 1][fraction.len().min(3) - 1];
         let valid = (0..=9999).contains(&year)
             && (1..=12).contains(&month)
             && (1..=31).contains(&day)
@@ -55,7 +61,11 @@ impl Timestamp {
             && minute < 60
             && second < 61;
         // Days since 1970 in the proleptic Gregorian calendar, years beginning in March.
-        let (years, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let (years, months) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
         let leaps = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
         let days = 365 * years + leaps + (153 * months + 2) / 5 + (day - 1) - 719_468;
         let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
@@ -70,14 +80,22 @@ impl fmt::Display for Timestamp {
         let (seconds, millis) = (self.0 / 1000, self.0 % 1000);
         let (days, clock) = (seconds / 86_400 + 719_468, seconds % 86_400);
         let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let month = if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
         let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+        )
     }
 }
 
@@ -598,10 +616,23 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), Some(Timestamp(ms)), "{text}");
         }
-        for bad in ["", "2026", "2026-13-01", "2026-01-00", "yesterday", "2026-01-01T00:00:00", "2026-01-01T25:00:00Z", "--", "2026-01-01T00:00:00.Z"] {
+        for bad in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-01-00",
+            "yesterday",
+            "2026-01-01T00:00:00",
+            "2026-01-01T25:00:00Z",
+            "--",
+            "2026-01-01T00:00:00.Z",
+        ] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
-        assert_eq!(Timestamp(1_795_421_350_123).to_string(), "2026-11-23T08:09:10.123Z");
+        assert_eq!(
+            Timestamp(1_795_421_350_123).to_string(),
+            "2026-11-23T08:09:10.123Z"
+        );
         for day in 0..60_000_u64 {
             let time = Timestamp(day * 86_400_000 + 12_345);
             assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
@@ -614,7 +645,13 @@ mod tests {
         assert!(one < two);
         assert_eq!(one.to_string().parse(), Ok(one));
         assert!(RequestId::at(one.time()) <= one);
-        for bad in ["", "req_", "req_zz", "ses_00000000000000000000000000000001", "req_+0000000000000000000000000000001"] {
+        for bad in [
+            "",
+            "req_",
+            "req_zz",
+            "ses_00000000000000000000000000000001",
+            "req_+0000000000000000000000000000001",
+        ] {
             assert_eq!(bad.parse::<RequestId>(), Err(BadId), "{bad}");
         }
     }

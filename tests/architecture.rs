@@ -28,14 +28,64 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tap", &[]),
     ("session", &["tap"]),
     ("store", &[]),
-    ("proxy", &["config", "identity", "metrics", "policy", "price", "provider", "session", "store", "tap"]),
-    ("dashboard", &["config", "identity", "policy", "price", "store"]),
-    ("server", &["config", "dashboard", "identity", "metrics", "policy", "proxy", "tailnet"]),
+    (
+        "proxy",
+        &[
+            "config", "identity", "metrics", "policy", "price", "provider", "session", "store",
+            "tap",
+        ],
+    ),
+    (
+        "dashboard",
+        &["config", "identity", "policy", "price", "store"],
+    ),
+    (
+        "server",
+        &[
+            "config",
+            "dashboard",
+            "identity",
+            "metrics",
+            "policy",
+            "proxy",
+            "tailnet",
+        ],
+    ),
     ("cli", &["config"]),
-    ("doctor", &["app", "config", "identity", "policy", "provider", "store", "tailnet"]),
+    (
+        "doctor",
+        &[
+            "app", "config", "identity", "policy", "provider", "store", "tailnet",
+        ],
+    ),
     ("control", &["app", "cli", "doctor", "store"]),
-    ("app", &["cli", "config", "control", "dashboard", "doctor", "harden", "identity", "metrics", "policy", "provider", "proxy", "server", "session", "store", "tailnet"]),
-    ("commands", &["app", "cli", "config", "control", "doctor", "metrics", "store"]),
+    (
+        "app",
+        &[
+            "cli",
+            "config",
+            "control",
+            "dashboard",
+            "doctor",
+            "harden",
+            "identity",
+            "metrics",
+            "policy",
+            "price",
+            "provider",
+            "proxy",
+            "server",
+            "session",
+            "store",
+            "tailnet",
+        ],
+    ),
+    (
+        "commands",
+        &[
+            "app", "cli", "config", "control", "doctor", "metrics", "provider", "proxy", "store",
+        ],
+    ),
     ("lib", &[]),
     ("main", &[]),
 ];
@@ -77,7 +127,11 @@ fn unsafe_code_is_one_file() {
             let code = line.split("//").next().unwrap_or("");
             code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")
         });
-        assert!(!has || file.ends_with("tailnet/ffi.rs"), "{} has unsafe code", file.display());
+        assert!(
+            !has || file.ends_with("tailnet/ffi.rs"),
+            "{} has unsafe code",
+            file.display()
+        );
     }
 }
 
@@ -98,8 +152,17 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// The top-level module that a file belongs to.
 fn module_of(file: &Path) -> String {
-    let first = file.strip_prefix("src").unwrap().components().next().unwrap();
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    let first = file
+        .strip_prefix("src")
+        .unwrap()
+        .components()
+        .next()
+        .unwrap();
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The modules named after `crate::`, in paths and in braces.
@@ -133,12 +196,23 @@ fn imports(text: &str) -> BTreeSet<String> {
             }
             found.insert(name);
         } else {
-            found.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+            found.insert(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect(),
+            );
         }
     }
     found
         .into_iter()
-        .map(|name| name.trim().split(':').next().unwrap_or("").trim().to_owned())
+        .map(|name| {
+            name.trim()
+                .split(':')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .to_owned()
+        })
         .filter(|name| !name.is_empty())
         .collect()
 }

@@ -1,6 +1,9 @@
 //! The one integration test binary. Each module says what belongs there.
 #![expect(missing_docs, unreachable_pub, reason = "tests")]
-#![expect(clippy::disallowed_methods, reason = "tests start their own tasks and processes")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start their own tasks and processes"
+)]
 
 /// The import arrows and the unsafe island.
 mod architecture;

@@ -12,7 +12,10 @@ pub use paths::{StateDir, StateError, state_dir};
 
 use crate::{
     cli::RunArgs,
-    config::{CheckOptions, Config, Environment, Live, LoadError, log_findings, render_findings, write_default},
+    config::{
+        CheckOptions, Config, Environment, Live, LoadError, log_findings, render_findings,
+        write_default,
+    },
     control,
     dashboard::{self, Dashboard},
     harden,
@@ -83,7 +86,9 @@ pub struct App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("started", &self.started).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("started", &self.started)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,19 +139,28 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         prices: price::VERSION.to_owned(),
         ..OpenOptions::default()
     };
-    let (store, writer, recovered) = Store::open(state.path(), options).context("opening the store")?;
+    let (store, writer, recovered) =
+        Store::open(state.path(), options).context("opening the store")?;
     if recovered.window.is_some() {
         tracing::warn!(
             interrupted = recovered.interrupted,
-            window_ms = recovered.window.map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
+            window_ms = recovered
+                .window
+                .map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
             "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
              moments may be missing"
         );
     }
     let sessions = Sessions::new(SESSIONS);
     let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
-    let anchors = store.anchors(since).context("reading the latest sessions")?;
-    sessions.restore(anchors.into_iter().map(|known| (known.session, known.anchors, known.started)));
+    let anchors = store
+        .anchors(since)
+        .context("reading the latest sessions")?;
+    sessions.restore(
+        anchors
+            .into_iter()
+            .map(|known| (known.session, known.anchors, known.started)),
+    );
 
     let metrics = Metrics::new();
     let requests = Tasks::default();
@@ -200,11 +214,18 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     });
 
     let control = control::bind(app.state.path()).context("binding control.sock")?;
-    background.spawn(control::serve(Arc::clone(&app), control, background.clone()));
+    background.spawn(control::serve(
+        Arc::clone(&app),
+        control,
+        background.clone(),
+    ));
     background_work(&app, &background);
     let failed = listen(&args, &node, &server).await?;
 
-    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("serving"),
+    ]);
     let outcome = tokio::select! {
         () = signals(&app) => Ok(()),
         error = failed => Err(error),
@@ -227,17 +248,27 @@ async fn listen(
             tracing::info!(address = %listener.local_addr()?, user = %args.dev_user, "development listener: everybody is this user");
             spawn_serve(server, Port::Gateway, listener, broken.clone());
             if let Some(address) = args.dev_metrics_listen {
-                let listener = DevListener::bind(address).await.context("listening for metrics")?;
+                let listener = DevListener::bind(address)
+                    .await
+                    .context("listening for metrics")?;
                 tracing::info!(address = %listener.local_addr()?, "metrics");
                 spawn_serve(server, Port::Metrics, listener, broken.clone());
             }
         }
         #[cfg(feature = "tailnet")]
         NodeView::Tailnet(own) => {
-            let listener = own.node().listen(args.port).await.context("listening on the tailnet")?;
+            let listener = own
+                .node()
+                .listen(args.port)
+                .await
+                .context("listening on the tailnet")?;
             spawn_serve(server, Port::Gateway, listener, broken.clone());
             if args.metrics_port != 0 {
-                let listener = own.node().listen(args.metrics_port).await.context("listening for metrics")?;
+                let listener = own
+                    .node()
+                    .listen(args.metrics_port)
+                    .await
+                    .context("listening for metrics")?;
                 spawn_serve(server, Port::Metrics, listener, broken.clone());
             }
         }
@@ -270,7 +301,9 @@ fn spawn_serve<A: Accept + 'static>(
 /// The configuration, written first when there is none.
 fn load_config(args: &RunArgs, state: &StateDir) -> anyhow::Result<Live> {
     let path = args.config.clone().unwrap_or_else(|| state.config());
-    if args.config.is_none() && write_default(&path).with_context(|| format!("writing {}", path.display()))? {
+    if args.config.is_none()
+        && write_default(&path).with_context(|| format!("writing {}", path.display()))?
+    {
         tracing::info!(path = %path.display(), "wrote a first configuration: everybody is admin until you change it");
     }
     let options = CheckOptions {
@@ -284,7 +317,10 @@ fn load_config(args: &RunArgs, state: &StateDir) -> anyhow::Result<Live> {
             Ok(live)
         }
         Err(LoadError::Refused { path, findings }) => {
-            anyhow::bail!("the configuration can't be used\n{}", render_findings(&path, &findings))
+            anyhow::bail!(
+                "the configuration can't be used\n{}",
+                render_findings(&path, &findings)
+            )
         }
         Err(error) => Err(error.into()),
     }
@@ -312,7 +348,9 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
         }
     }));
     let this = Arc::clone(app);
-    until_ended(Box::pin(async move { this.connections.patrol(&this.resolver).await }));
+    until_ended(Box::pin(async move {
+        this.connections.patrol(&this.resolver).await
+    }));
     app.live.watch(background);
     let this = Arc::clone(app);
     until_ended(Box::pin(async move {
@@ -345,8 +383,10 @@ impl App {
             degraded: stats.degraded.is_some(),
         });
         let identity = self.resolver.counts();
-        self.metrics.set_identity(identity.lookups, identity.hits, identity.failures);
-        self.metrics.set_draining(self.tasks.draining.is_cancelled());
+        self.metrics
+            .set_identity(identity.lookups, identity.hits, identity.failures);
+        self.metrics
+            .set_draining(self.tasks.draining.is_cancelled());
         self.metrics.set_node_state(self.node.state_word());
         if let Some(expiry) = self.node.key_expiry() {
             self.metrics.set_node_key_expiry(expiry);
@@ -364,12 +404,14 @@ fn dashboard(app: &Arc<App>) -> Dashboard {
         move || node.key_expiry(),
         |config, provider, model| {
             let basis = price::resolve_basis(config, provider, model)?;
+            // Pages show prices as price lists do.
+            const PER_MILLION: u64 = 1_000_000;
             let rates = price::rates(basis.catalogue, basis.model, None, 0, Timestamp::now())?;
             Some(dashboard::Rates {
-                input: Some(rates.input),
-                cache_read: Some(rates.cache_read),
-                cache_write: Some(rates.cache_write),
-                output: Some(rates.output),
+                input: Some(rates.input * PER_MILLION),
+                cache_read: Some(rates.cache_read * PER_MILLION),
+                cache_write: Some(rates.cache_write * PER_MILLION),
+                output: Some(rates.output * PER_MILLION),
             })
         },
     )
@@ -405,8 +447,17 @@ async fn signals(app: &Arc<App>) {
 }
 
 /// Stops in order; a second signal skips the waiting.
-async fn stop(app: &Arc<App>, args: &RunArgs, background: &Tasks, writer: &Writer, node: &NodeView) {
-    notify(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
+async fn stop(
+    app: &Arc<App>,
+    args: &RunArgs,
+    background: &Tasks,
+    writer: &Writer,
+    node: &NodeView,
+) {
+    notify(&[
+        sd_notify::NotifyState::Stopping,
+        sd_notify::NotifyState::Status("draining"),
+    ]);
     tracing::info!(
         in_flight = app.in_flight.len(),
         timeout_s = args.drain_timeout.as_secs(),
@@ -421,7 +472,10 @@ async fn stop(app: &Arc<App>, args: &RunArgs, background: &Tasks, writer: &Write
         }
     };
     if !clean {
-        tracing::warn!(in_flight = app.in_flight.len(), "ending what still runs: recorded as interrupted");
+        tracing::warn!(
+            in_flight = app.in_flight.len(),
+            "ending what still runs: recorded as interrupted"
+        );
     }
     app.tasks.settle(Duration::from_secs(2)).await;
     let stats = writer.close(STORE_DEADLINE).await;

@@ -12,7 +12,9 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Nothing says where it is.
-    #[error("no state directory: give --state-dir (neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set)")]
+    #[error(
+        "no state directory: give --state-dir (neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set)"
+    )]
     Unknown,
     /// Another process uses it.
     #[error("another gateway runs on {}", .0.display())]
@@ -36,7 +38,11 @@ pub struct StateDir {
 
 /// Where state is kept: the argument, else what the service manager or the user's session says.
 pub fn state_dir(argument: Option<&Path>) -> Result<PathBuf, StateError> {
-    let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let env = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     argument
         .map(Path::to_owned)
         .or_else(|| env("STATE_DIRECTORY"))
@@ -53,7 +59,11 @@ impl StateDir {
             let path = path.to_owned();
             move |source| StateError::Io { path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed(&path))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed(&path))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(failed(&path))?;
         let lock_path = path.join("lock");
         let lock = File::options()
@@ -90,9 +100,22 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("a/b");
         let first = StateDir::open(Some(&path)).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(path.join("lock")).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(StateDir::open(Some(&path)), Err(StateError::InUse(_))));
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_eq!(
+            fs::metadata(path.join("lock"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+        assert!(matches!(
+            StateDir::open(Some(&path)),
+            Err(StateError::InUse(_))
+        ));
         drop(first);
         StateDir::open(Some(&path)).unwrap();
     }

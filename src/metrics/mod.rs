@@ -248,7 +248,10 @@ impl Metrics {
 
     /// Pieces of a response that the tap could not read.
     pub fn tap_failures(&self, pieces: u32) {
-        self.0.families.tap_failures_total.add([], u64::from(pieces));
+        self.0
+            .families
+            .tap_failures_total
+            .add([], u64::from(pieces));
     }
 
     /// The configuration was read again, and taken or not.

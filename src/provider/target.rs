@@ -32,7 +32,12 @@ pub fn upstream_uri(base: &Uri, client: &Uri) -> Result<Uri, InvalidUriParts> {
 pub fn public_query(query: &str) -> String {
     query
         .split('&')
-        .filter(|pair| !matches!(pair.split('=').next(), Some("key" | "access_token" | "api_key")))
+        .filter(|pair| {
+            !matches!(
+                pair.split('=').next(),
+                Some("key" | "access_token" | "api_key")
+            )
+        })
         .collect::<Vec<_>>()
         .join("&")
 }
@@ -58,14 +63,46 @@ mod tests {
     #[test]
     fn the_version_appears_once() {
         for (base, client, upstream) in [
-            ("https://api.anthropic.com", "/v1/messages", "https://api.anthropic.com/v1/messages"),
-            ("https://api.anthropic.com/", "/messages", "https://api.anthropic.com/v1/messages"),
-            ("https://api.openai.com/v1", "/v1/responses", "https://api.openai.com/v1/responses"),
-            ("https://api.openai.com/v1/", "/v1/v1/responses", "https://api.openai.com/v1/responses"),
-            ("https://openrouter.ai/api/", "/v1/chat/completions", "https://openrouter.ai/api/v1/chat/completions"),
-            ("https://api.z.ai/api/coding/paas/v4", "/chat/completions", "https://api.z.ai/api/coding/paas/v4/chat/completions"),
-            ("http://100.64.0.1:8080", "/v1/chat/completions", "http://100.64.0.1:8080/v1/chat/completions"),
-            ("https://api.deepseek.com/anthropic", "/v1/messages", "https://api.deepseek.com/anthropic/v1/messages"),
+            (
+                "https://api.anthropic.com",
+                "/v1/messages",
+                "https://api.anthropic.com/v1/messages",
+            ),
+            (
+                "https://api.anthropic.com/",
+                "/messages",
+                "https://api.anthropic.com/v1/messages",
+            ),
+            (
+                "https://api.openai.com/v1",
+                "/v1/responses",
+                "https://api.openai.com/v1/responses",
+            ),
+            (
+                "https://api.openai.com/v1/",
+                "/v1/v1/responses",
+                "https://api.openai.com/v1/responses",
+            ),
+            (
+                "https://openrouter.ai/api/",
+                "/v1/chat/completions",
+                "https://openrouter.ai/api/v1/chat/completions",
+            ),
+            (
+                "https://api.z.ai/api/coding/paas/v4",
+                "/chat/completions",
+                "https://api.z.ai/api/coding/paas/v4/chat/completions",
+            ),
+            (
+                "http://100.64.0.1:8080",
+                "/v1/chat/completions",
+                "http://100.64.0.1:8080/v1/chat/completions",
+            ),
+            (
+                "https://api.deepseek.com/anthropic",
+                "/v1/messages",
+                "https://api.deepseek.com/anthropic/v1/messages",
+            ),
         ] {
             assert_eq!(join(base, client), upstream);
         }
@@ -73,9 +110,21 @@ mod tests {
 
     #[test]
     fn the_query_stays_but_for_credentials() {
-        assert_eq!(join("https://a", "/v1/messages?beta=true"), "https://a/v1/messages?beta=true");
-        assert_eq!(join("https://a", "/v1/messages?key=s3cret&alt=sse"), "https://a/v1/messages?alt=sse");
-        assert_eq!(join("https://a", "/v1/messages?key=s3cret"), "https://a/v1/messages");
-        assert_eq!(join("https://a", "/v1/messages?a=%2F&b=+"), "https://a/v1/messages?a=%2F&b=+");
+        assert_eq!(
+            join("https://a", "/v1/messages?beta=true"),
+            "https://a/v1/messages?beta=true"
+        );
+        assert_eq!(
+            join("https://a", "/v1/messages?key=s3cret&alt=sse"),
+            "https://a/v1/messages?alt=sse"
+        );
+        assert_eq!(
+            join("https://a", "/v1/messages?key=s3cret"),
+            "https://a/v1/messages"
+        );
+        assert_eq!(
+            join("https://a", "/v1/messages?a=%2F&b=+"),
+            "https://a/v1/messages?a=%2F&b=+"
+        );
     }
 }

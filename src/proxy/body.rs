@@ -45,7 +45,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body)
                 .poll_frame(cx)
@@ -124,7 +127,8 @@ impl Relay {
             match frame {
                 None => {
                     self.drained = true;
-                    self.ready.extend(self.filter.take().and_then(|mut filter| filter.finish()));
+                    self.ready
+                        .extend(self.filter.take().and_then(|mut filter| filter.finish()));
                 }
                 Some(Err(error)) => {
                     self.end(End::UpstreamError);
@@ -156,7 +160,8 @@ impl Relay {
     /// Whether the client has been given everything.
     fn ended(&self) -> bool {
         use http_body::Body as _;
-        self.ready.is_empty() && (self.drained || self.filter.is_none() && self.inner.is_end_stream())
+        self.ready.is_empty()
+            && (self.drained || self.filter.is_none() && self.inner.is_end_stream())
     }
 
     /// Reports the end, once.
@@ -170,7 +175,11 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         // A body of known length is dropped without a last poll once it has all been handed over.
-        let end = if self.ended() { End::Complete } else { End::ClientGone };
+        let end = if self.ended() {
+            End::Complete
+        } else {
+            End::ClientGone
+        };
         self.end(end);
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     price,
     provider::headers,
     record::{
-        Capture, CaptureMode, CapturedBody, Client, CostState, End, Record, RequestId, Timestamp, UsageState,
-        Who,
+        Capture, CaptureMode, CapturedBody, Client, CostState, End, Record, RequestId, Timestamp,
+        UsageState, Who,
     },
     session::{Assigned, client_of},
     tap::{RequestFacts, ResponseTap},
@@ -47,7 +47,10 @@ impl InFlight {
     /// The running requests as they stand, oldest first.
     pub fn records(&self) -> Vec<Record> {
         let slots: Vec<_> = self.0.lock().values().cloned().collect();
-        let mut records: Vec<_> = slots.iter().map(|slot| slot.lock().record.clone()).collect();
+        let mut records: Vec<_> = slots
+            .iter()
+            .map(|slot| slot.lock().record.clone())
+            .collect();
         records.sort_by_key(|record| record.id);
         records
     }
@@ -196,7 +199,12 @@ impl Exchange {
                 request_head: headers::redacted(head),
                 request: CapturedBody {
                     chunks: vec![body.slice(..kept)],
-                    borders: facts.message_borders.iter().copied().filter(|at| *at < kept).collect(),
+                    borders: facts
+                        .message_borders
+                        .iter()
+                        .copied()
+                        .filter(|at| *at < kept)
+                        .collect(),
                     truncated: kept < body.len(),
                     size: body.len() as u64,
                 },
@@ -277,7 +285,9 @@ impl Exchange {
         record.usage_state = reply.usage_state;
         record.model_served.clone_from(&reply.model_served);
         if record.provider_request_id.is_none() {
-            record.provider_request_id.clone_from(&reply.provider_request_id);
+            record
+                .provider_request_id
+                .clone_from(&reply.provider_request_id);
         }
         self.proxy.metrics.tap_failures(reply.failures);
         if record.capture != CaptureMode::None {
@@ -285,10 +295,13 @@ impl Exchange {
             record.tools.extend(reply.tools.iter().cloned());
         }
         if let (Some(session), Some(facts)) = (record.session, &self.facts) {
-            record.anchors =
-                self.proxy
-                    .sessions
-                    .learn(&record.who.user, session, facts, &reply, Timestamp::now());
+            record.anchors = self.proxy.sessions.learn(
+                &record.who.user,
+                session,
+                facts,
+                &reply,
+                Timestamp::now(),
+            );
         }
         self.price(&mut record, reply.service_tier.as_deref());
         self.write(record);
@@ -329,7 +342,9 @@ impl Exchange {
     /// Copies a chunk for the capture, within its cap.
     fn keep(&mut self, data: &Bytes) {
         let cap = self.cap();
-        let Some(capture) = &mut self.capture else { return };
+        let Some(capture) = &mut self.capture else {
+            return;
+        };
         let body = &mut capture.response;
         let have = body.size.min(cap as u64);
         body.size += data.len() as u64;
@@ -353,7 +368,9 @@ impl Exchange {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.begun.elapsed().as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1)
     }
 
     /// Writes the finished record, once.
@@ -394,7 +411,9 @@ impl Drop for Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -408,7 +427,11 @@ pub(super) fn stamp_id(head: &mut HeaderMap, id: RequestId) {
 /// Method, path and query without credentials.
 fn shown_path(parts: &Parts) -> String {
     let path = parts.uri.path();
-    let query = parts.uri.query().map(crate::provider::target::public_query).unwrap_or_default();
+    let query = parts
+        .uri
+        .query()
+        .map(crate::provider::target::public_query)
+        .unwrap_or_default();
     let mut text = format!("{} {path}", parts.method);
     if !query.is_empty() {
         text.push('?');

@@ -51,8 +51,11 @@ impl Intake {
                 .await
                 .map_err(|_| Failure::BodyStalled)?;
             let Some(frame) = frame else { return Ok(()) };
-            let frame = frame.map_err(|_| Failure::BadRequest("the request body broke off".into()))?;
-            let Ok(data) = frame.into_data() else { continue };
+            let frame =
+                frame.map_err(|_| Failure::BadRequest("the request body broke off".into()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             self.size += data.len() as u64;
             if self.size > self.limit {
                 return Err(Failure::BodyTooLarge(self.limit));

@@ -60,9 +60,16 @@ pub struct Proxy {
 
 impl Proxy {
     /// Answers one request; never fails: every failure is a response and a record.
-    pub async fn handle(&self, caller: Arc<Caller>, route: Route, request: Request<Incoming>) -> Response<Body> {
+    pub async fn handle(
+        &self,
+        caller: Arc<Caller>,
+        route: Route,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let endpoint = match route {
-            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => endpoint,
+            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
+                endpoint
+            }
             Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
@@ -71,14 +78,19 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let mut exchange = Exchange::begin(self, &caller, endpoint, &parts);
         let outcome = match route {
-            Route::Model(_) => self.forward(&caller, endpoint, &parts, body, &mut exchange).await,
+            Route::Model(_) => {
+                self.forward(&caller, endpoint, &parts, body, &mut exchange)
+                    .await
+            }
             Route::WebSocket(_) => Err(Failure::WebSocket),
             Route::WrongMethod(_) | Route::Other => Err(Failure::WrongMethod),
         };
         match outcome {
             Ok((head, incoming, tap, filter)) => {
                 let idle = exchange.config().gateway.timeouts.chunk_idle;
-                head.map(|()| Body::Relay(Box::new(Relay::new(incoming, exchange, tap, filter, idle))))
+                head.map(|()| {
+                    Body::Relay(Box::new(Relay::new(incoming, exchange, tap, filter, idle)))
+                })
             }
             Err(failure) => {
                 let id = exchange.id();
@@ -109,10 +121,12 @@ impl Proxy {
 
         // The model is in the body, so the body comes whole before anything goes out.
         let body = self.read_body(&config, parts, body, exchange).await?;
-        let facts = read_request(endpoint, &parts.headers, &body).map_err(|bad| Failure::BadRequest(bad.to_string()))?;
+        let facts = read_request(endpoint, &parts.headers, &body)
+            .map_err(|bad| Failure::BadRequest(bad.to_string()))?;
         exchange.asked(&facts, &body);
 
-        let permit = policy::decide(&config, caller, &facts.model, endpoint).map_err(Failure::Denied)?;
+        let permit =
+            policy::decide(&config, caller, &facts.model, endpoint).map_err(Failure::Denied)?;
         for other in &facts.other_models {
             may_also_use(&config, caller, &permit, other)?;
         }
@@ -137,8 +151,10 @@ impl Proxy {
         exchange.answered(&head);
         let tap = ResponseTap::new(endpoint, head.status.as_u16(), &head.headers);
         // A reply that comes encoded although identity was asked for is left alone.
-        let filter = (edited.usage_added && head.status.is_success() && !head.headers.contains_key(header::CONTENT_ENCODING))
-            .then(UsageChunkFilter::default);
+        let filter = (edited.usage_added
+            && head.status.is_success()
+            && !head.headers.contains_key(header::CONTENT_ENCODING))
+        .then(UsageChunkFilter::default);
         headers::to_client(&mut head.headers);
         if filter.is_some() {
             head.headers.remove(header::CONTENT_LENGTH);
@@ -184,11 +200,16 @@ impl Proxy {
         let id = || provider.id.to_string();
         match tokio::time::timeout(limit, self.client.send(provider, request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(SendError::Connect(detail) | SendError::Certificates(detail))) => Err(Failure::Unreachable {
+            Ok(Err(SendError::Connect(detail) | SendError::Certificates(detail))) => {
+                Err(Failure::Unreachable {
+                    provider: id(),
+                    detail,
+                })
+            }
+            Ok(Err(SendError::Broken(detail))) => Err(Failure::Broken {
                 provider: id(),
                 detail,
             }),
-            Ok(Err(SendError::Broken(detail))) => Err(Failure::Broken { provider: id(), detail }),
             Err(_) => Err(Failure::Timeout {
                 provider: id(),
                 seconds: limit.as_secs(),
@@ -212,7 +233,12 @@ struct Edited {
 }
 
 /// The few edits that `provider::edit` lists, each by splicing the original text.
-fn edit_body(config: &Config, permit: &Permit, facts: &RequestFacts, body: Bytes) -> Result<Edited, Failure> {
+fn edit_body(
+    config: &Config,
+    permit: &Permit,
+    facts: &RequestFacts,
+    body: Bytes,
+) -> Result<Edited, Failure> {
     let include_usage = match &facts.include_usage {
         IncludeUsage::Missing(splice) if config.gateway.inject_include_usage => Some(splice),
         IncludeUsage::Missing(_) | IncludeUsage::Asked | IncludeUsage::NotApplicable => None,
@@ -234,8 +260,14 @@ fn edit_body(config: &Config, permit: &Permit, facts: &RequestFacts, body: Bytes
 }
 
 /// A model that the provider may choose by itself needs the caller's grant as much as the first one, at the same provider.
-fn may_also_use(config: &Config, caller: &Arc<Caller>, permit: &Permit, model: &str) -> Result<(), Failure> {
-    let other = policy::decide(config, caller, model, permit.endpoint()).map_err(Failure::Denied)?;
+fn may_also_use(
+    config: &Config,
+    caller: &Arc<Caller>,
+    permit: &Permit,
+    model: &str,
+) -> Result<(), Failure> {
+    let other =
+        policy::decide(config, caller, model, permit.endpoint()).map_err(Failure::Denied)?;
     if other.provider().id == permit.provider().id && !other.prefixed() {
         return Ok(());
     }
@@ -246,7 +278,11 @@ fn may_also_use(config: &Config, caller: &Arc<Caller>, permit: &Permit, model: &
 }
 
 /// The request as the provider gets it.
-fn upstream_request(permit: &Permit, parts: &Parts, edited: &Edited) -> Result<Request<Pieces>, Failure> {
+fn upstream_request(
+    permit: &Permit,
+    parts: &Parts,
+    edited: &Edited,
+) -> Result<Request<Pieces>, Failure> {
     let provider = permit.provider();
     if let Some(missing) = &provider.missing_secret {
         return Err(Failure::NoCredential {
@@ -262,12 +298,17 @@ fn upstream_request(permit: &Permit, parts: &Parts, edited: &Edited) -> Result<R
         provider,
         permit.add_headers(),
     );
-    headers::add_credential(&mut head, &parts.headers, provider).map_err(|error| Failure::NoCredential {
-        provider: provider.id.to_string(),
-        missing: error.to_string(),
+    headers::add_credential(&mut head, &parts.headers, provider).map_err(|error| {
+        Failure::NoCredential {
+            provider: provider.id.to_string(),
+            missing: error.to_string(),
+        }
     })?;
     if edited.usage_added {
-        head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        head.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
     }
     let mut request = Request::new(edited.body.clone());
     *request.method_mut() = parts.method.clone();

@@ -26,14 +26,23 @@ impl Names {
 
     /// Whether a host (with or without port) is the gateway, or a loopback name that forwards to it.
     fn contains(&self, host: &str) -> bool {
-        let name = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+        let name = without_port(host)
+            .trim_end_matches('.')
+            .to_ascii_lowercase();
         if name == "localhost" || name.ends_with(".localhost") {
             return true;
         }
-        if name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        if name
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+        {
             return true;
         }
-        self.0.read().iter().any(|own| *own == name.trim_matches(['[', ']']))
+        self.0
+            .read()
+            .iter()
+            .any(|own| *own == name.trim_matches(['[', ']']))
     }
 }
 
@@ -59,7 +68,12 @@ pub(super) fn judge<B>(
         .uri()
         .authority()
         .map(http::uri::Authority::as_str)
-        .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()))
+        .or_else(|| {
+            request
+                .headers()
+                .get(header::HOST)
+                .and_then(|value| value.to_str().ok())
+        })
         .unwrap_or("");
     let host_is_ours = names.contains(host);
     if !model_endpoint && !host_is_ours {
@@ -80,7 +94,11 @@ pub(super) fn judge<B>(
     if own && host_is_ours {
         return Ok(None);
     }
-    if model_endpoint && cors_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(text)) {
+    if model_endpoint
+        && cors_origins
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(text))
+    {
         return Ok(Some(origin.clone()));
     }
     Err(Refusal::Origin)
@@ -98,9 +116,18 @@ pub(super) fn preflight(origin: &HeaderValue) -> Response<Body> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     let head = response.headers_mut();
     allow(head, origin);
-    head.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    head.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, authorization"));
-    head.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    head.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST"),
+    );
+    head.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("*, authorization"),
+    );
+    head.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
     response
 }
 
@@ -108,7 +135,11 @@ pub(super) fn preflight(origin: &HeaderValue) -> Response<Body> {
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            if name.contains(':') && !name.starts_with('[') { host } else { name }
+            if name.contains(':') && !name.starts_with('[') {
+                host
+            } else {
+                name
+            }
         }
         _ => host,
     }
@@ -120,20 +151,49 @@ mod tests {
 
     fn judged(host: &str, origin: Option<&str>, model: bool) -> Result<bool, Refusal> {
         let names = Names::default();
-        names.set(["ai".into(), "ai.tail-scale.ts.net.".into(), "100.64.0.7".into(), "fd7a:115c:a1e0::7".into()]);
+        names.set([
+            "ai".into(),
+            "ai.tail-scale.ts.net.".into(),
+            "100.64.0.7".into(),
+            "fd7a:115c:a1e0::7".into(),
+        ]);
         let mut request = Request::builder().uri("/x").header("host", host);
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
-        judge(&request.body(()).unwrap(), &names, &["http://app.example".into()], model).map(|cors| cors.is_some())
+        judge(
+            &request.body(()).unwrap(),
+            &names,
+            &["http://app.example".into()],
+            model,
+        )
+        .map(|cors| cors.is_some())
     }
 
     #[test]
     fn pages_answer_to_our_names_only() {
-        for host in ["ai", "AI", "ai:80", "ai.tail-scale.ts.net", "ai.tail-scale.ts.net.", "100.64.0.7", "[fd7a:115c:a1e0::7]:80", "127.0.0.1:4711", "localhost:1", "[::1]"] {
+        for host in [
+            "ai",
+            "AI",
+            "ai:80",
+            "ai.tail-scale.ts.net",
+            "ai.tail-scale.ts.net.",
+            "100.64.0.7",
+            "[fd7a:115c:a1e0::7]:80",
+            "127.0.0.1:4711",
+            "localhost:1",
+            "[::1]",
+        ] {
             assert_eq!(judged(host, None, false), Ok(false), "{host}");
         }
-        for host in ["evil.example", "ai.evil.example", "", "100.64.0.8", "127.0.0.1.evil.example", "xlocalhost"] {
+        for host in [
+            "evil.example",
+            "ai.evil.example",
+            "",
+            "100.64.0.8",
+            "127.0.0.1.evil.example",
+            "xlocalhost",
+        ] {
             assert_eq!(judged(host, None, false), Err(Refusal::Host), "{host}");
         }
     }
@@ -142,13 +202,32 @@ mod tests {
     fn models_answer_to_any_host_but_not_to_pages_of_others() {
         assert_eq!(judged("whatever.example", None, true), Ok(false));
         assert_eq!(judged("ai", Some("http://ai"), true), Ok(false));
-        assert_eq!(judged("127.0.0.1:99", Some("http://127.0.0.1:99"), false), Ok(false));
+        assert_eq!(
+            judged("127.0.0.1:99", Some("http://127.0.0.1:99"), false),
+            Ok(false)
+        );
         assert_eq!(judged("ai", Some("http://app.example"), true), Ok(true));
-        for origin in ["null", "http://evil.example", "http://ai:81", "http://ai.evil.example", "ai"] {
-            assert_eq!(judged("ai", Some(origin), true), Err(Refusal::Origin), "{origin}");
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://ai:81",
+            "http://ai.evil.example",
+            "ai",
+        ] {
+            assert_eq!(
+                judged("ai", Some(origin), true),
+                Err(Refusal::Origin),
+                "{origin}"
+            );
         }
         // A rebinding page has its own name as Host: being its own origin does not help it.
-        assert_eq!(judged("evil.example", Some("http://evil.example"), true), Err(Refusal::Origin));
-        assert_eq!(judged("ai", Some("http://app.example"), false), Err(Refusal::Origin));
+        assert_eq!(
+            judged("evil.example", Some("http://evil.example"), true),
+            Err(Refusal::Origin)
+        );
+        assert_eq!(
+            judged("ai", Some("http://app.example"), false),
+            Err(Refusal::Origin)
+        );
     }
 }

@@ -62,7 +62,8 @@ pub struct Server<W: WhoIs> {
 }
 
 /// Asks the node for its own series; empty without a node.
-pub type NodeMetrics = Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+pub type NodeMetrics =
+    Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,9 @@ pub enum Port {
 
 impl<W: WhoIs> std::fmt::Debug for Server<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,7 +92,8 @@ impl<W: WhoIs> Server<W> {
                 accepted = listener.accept() => accepted?,
             };
             let server = Arc::clone(&self);
-            self.tasks.spawn(async move { server.connection(port, accepted).await });
+            self.tasks
+                .spawn(async move { server.connection(port, accepted).await });
         }
     }
 
@@ -98,7 +102,12 @@ impl<W: WhoIs> Server<W> {
         let Accepted { io, peer } = accepted;
         let config = self.live.current();
         // Who it is when it is accepted: an address that passes to another node later ends this connection.
-        let node = self.resolver.resolve(peer.ip(), None).await.ok().map(|caller| caller.node.clone());
+        let node = self
+            .resolver
+            .resolve(peer.ip(), None)
+            .await
+            .ok()
+            .map(|caller| caller.node.clone());
         let guard = match self.connections.register(peer, node.clone()) {
             Ok(guard) => guard,
             Err(too_many) => {
@@ -162,7 +171,9 @@ impl<W: WhoIs> Server<W> {
     ) -> Response<Body> {
         let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
         let model_endpoint = match route {
-            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => Some(endpoint),
+            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
+                Some(endpoint)
+            }
             Route::Other => None,
         };
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
@@ -171,7 +182,12 @@ impl<W: WhoIs> Server<W> {
             Err(why) => return self.unidentified(why, model_endpoint),
         };
         let config = self.live.current();
-        let origin = guard::judge(&request, &self.names, &config.gateway.cors_origins, model_endpoint.is_some());
+        let origin = guard::judge(
+            &request,
+            &self.names,
+            &config.gateway.cors_origins,
+            model_endpoint.is_some(),
+        );
         let origin = match origin {
             Ok(origin) => origin,
             Err(refusal) => {
@@ -185,7 +201,9 @@ impl<W: WhoIs> Server<W> {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
                 let mut response = match (model_endpoint, &origin) {
-                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => guard::preflight(origin),
+                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => {
+                        guard::preflight(origin)
+                    }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
                     (None, _) => self.page(&config, &caller, request).await,
                 };
@@ -198,7 +216,11 @@ impl<W: WhoIs> Server<W> {
     }
 
     /// Nobody: refused, counted, and logged with the reason.
-    fn unidentified(&self, why: Unidentified, endpoint: Option<endpoint::Endpoint>) -> Response<Body> {
+    fn unidentified(
+        &self,
+        why: Unidentified,
+        endpoint: Option<endpoint::Endpoint>,
+    ) -> Response<Body> {
         let failure = Failure::Unidentified(why);
         let facts = failure.facts();
         self.metrics.refused(facts.reason);
@@ -215,17 +237,28 @@ impl<W: WhoIs> Server<W> {
     }
 
     /// Everything that is not a model: pages, the root, and paths that do not exist.
-    async fn page(&self, config: &Config, caller: &Arc<Caller>, request: Request<Incoming>) -> Response<Body> {
+    async fn page(
+        &self,
+        config: &Config,
+        caller: &Arc<Caller>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let (parts, _body) = request.into_parts();
         let path = parts.uri.path();
         let Some((role, _)) = policy::role(config, caller) else {
             self.metrics.refused("no_role");
             tracing::info!(login = %caller.login, "page refused: no role granted");
-            return refuse(&Failure::Denied(policy::Denied::NoRole), None, RequestId::new());
+            return refuse(
+                &Failure::Denied(policy::Denied::NoRole),
+                None,
+                RequestId::new(),
+            );
         };
         let ours = path == "/ui" || path.starts_with("/ui/") || path == "/favicon.ico";
         if ours {
-            return dashboard::handle(&self.dashboard, caller, role, &parts).await.map(whole);
+            return dashboard::handle(&self.dashboard, caller, role, &parts)
+                .await
+                .map(whole);
         }
         match (&parts.method, path) {
             // Agents probe the root before they begin; people type it.
@@ -237,12 +270,21 @@ impl<W: WhoIs> Server<W> {
                     .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
                 response
             }
-            _ => refuse(&Failure::NoEndpoint(path.chars().take(200).collect()), None, RequestId::new()),
+            _ => refuse(
+                &Failure::NoEndpoint(path.chars().take(200).collect()),
+                None,
+                RequestId::new(),
+            ),
         }
     }
 
     /// The metrics port.
-    async fn metrics_page(&self, config: &Config, caller: &Arc<Caller>, request: &Request<Incoming>) -> Response<Body> {
+    async fn metrics_page(
+        &self,
+        config: &Config,
+        caller: &Arc<Caller>,
+        request: &Request<Incoming>,
+    ) -> Response<Body> {
         if !policy::may_read_metrics(config, caller) {
             self.metrics.refused("no_metrics_grant");
             tracing::info!(login = %caller.login, "metrics refused: neither admin nor read_metrics");

@@ -52,7 +52,12 @@ fn line<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The session of an id.
 pub(super) fn session(user: &str, client: &str, id: &str) -> SessionId {
-    let parts = [user.as_bytes(), b"session", client.as_bytes(), id.as_bytes()];
+    let parts = [
+        user.as_bytes(),
+        b"session",
+        client.as_bytes(),
+        id.as_bytes(),
+    ];
     let mut first = [0; 16];
     first.copy_from_slice(&hash(&parts).as_bytes()[..16]);
     SessionId(u128::from_be_bytes(first))

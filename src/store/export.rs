@@ -14,8 +14,8 @@ use super::schema;
 use super::summary::Session;
 use super::{Store, codec::decode};
 use crate::record::{Record, RequestId, Timestamp};
-use serde_json::Value;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::io::{self, Write};
 
 /// What to export.

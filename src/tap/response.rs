@@ -190,7 +190,9 @@ impl Body {
         let Some(coding) = Coding::of(headers) else {
             return Self::Unreadable;
         };
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
         let form = if kind.starts_with("text/event-stream") {
             Form::Events(SseDecoder::default())

@@ -1,13 +1,13 @@
 //! The gateway as a process.
 
-use super::{
-    Lab,
-    lab::KEY,
-    process::Process,
-};
+use super::{Lab, lab::KEY, process::Process};
 use aperture::record::Record;
 use serde_json::Value;
-use std::{path::{Path, PathBuf}, process::Output, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+    sync::Arc,
+};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -38,23 +38,45 @@ pub struct Options {
 impl Gateway {
     /// On its development listener, once it serves.
     pub async fn dev(config: &str, options: Options) -> Self {
-        let dir = options.dir.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let dir = options
+            .dir
+            .clone()
+            .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let mut command = command(&dir, config, &options);
-        command.args(["--dev-listen", "127.0.0.1:0", "--dev-metrics-listen", "127.0.0.1:0", "--dev-user", "dev@example.com"]);
+        command.args([
+            "--dev-listen",
+            "127.0.0.1:0",
+            "--dev-metrics-listen",
+            "127.0.0.1:0",
+            "--dev-user",
+            "dev@example.com",
+        ]);
         let process = Process::start(command);
         let address = |message: &'static str| {
             move |line: &str| {
                 let event: Value = serde_json::from_str(line).ok()?;
                 let fields = &event["fields"];
-                (fields["message"] == message).then(|| format!("http://{}", fields["address"].as_str().unwrap()))
+                (fields["message"] == message)
+                    .then(|| format!("http://{}", fields["address"].as_str().unwrap()))
             }
         };
         let url = process
             .stderr
-            .find("where it listens", address("development listener: everybody is this user"))
+            .find(
+                "where it listens",
+                address("development listener: everybody is this user"),
+            )
             .await;
-        let metrics_url = process.stderr.find("where its metrics are", address("metrics")).await;
-        Self { process, url, metrics_url, dir }
+        let metrics_url = process
+            .stderr
+            .find("where its metrics are", address("metrics"))
+            .await;
+        Self {
+            process,
+            url,
+            metrics_url,
+            dir,
+        }
     }
 
     /// On the tailnet, once it serves there.
@@ -66,7 +88,10 @@ impl Gateway {
 
     /// On the tailnet, without waiting.
     pub fn joining(lab: &Lab, config: &str, options: Options) -> Self {
-        let dir = options.dir.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let dir = options
+            .dir
+            .clone()
+            .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let mut command = command(&dir, config, &options);
         command.args(["--hostname", "ai", "--control-url", &lab.control_url]);
         if !options.without_key {
@@ -83,7 +108,10 @@ impl Gateway {
 
     /// Waits until it serves on the tailnet; returns its full name.
     pub async fn serving(&self) -> String {
-        self.event("serving: clients use", |fields| fields["name"].as_str().map(str::to_owned)).await
+        self.event("serving: clients use", |fields| {
+            fields["name"].as_str().map(str::to_owned)
+        })
+        .await
     }
 
     /// Waits for a log event whose message begins so.
@@ -92,7 +120,10 @@ impl Gateway {
             .stderr
             .find(message, |line| {
                 let event: Value = serde_json::from_str(line).ok()?;
-                event["fields"]["message"].as_str()?.starts_with(message).then(|| take(&event["fields"]))?
+                event["fields"]["message"]
+                    .as_str()?
+                    .starts_with(message)
+                    .then(|| take(&event["fields"]))?
             })
             .await
     }
@@ -136,7 +167,11 @@ impl Gateway {
     pub async fn stop(mut self) -> Arc<TempDir> {
         self.process.signal("TERM").await;
         let status = self.process.wait().await;
-        assert!(status.success(), "{status}: {}", self.process.stderr.all().join("\n"));
+        assert!(
+            status.success(),
+            "{status}: {}",
+            self.process.stderr.all().join("\n")
+        );
         self.dir
     }
 }
@@ -155,7 +190,11 @@ pub async fn run(state: &Path, arguments: &[&str]) -> Output {
 /// All records of a state directory, by `aperture export`.
 pub async fn records(state: &Path) -> Vec<Record> {
     let output = run(state, &["export", "records"]).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -168,7 +207,13 @@ fn command(dir: &TempDir, config: &str, options: &Options) -> Command {
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_aperture"));
     command
-        .args(["run", "--log-format", "json", "--allow-local-upstreams", "-v"])
+        .args([
+            "run",
+            "--log-format",
+            "json",
+            "--allow-local-upstreams",
+            "-v",
+        ])
         .arg("--config")
         .arg(file)
         .arg("--state-dir")

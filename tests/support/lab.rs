@@ -39,8 +39,13 @@ pub fn topology() -> Value {
 }
 
 fn binary() -> PathBuf {
-    let path = std::env::var_os("APERTURE_LAB").map_or_else(|| repository("bin/tailnet-lab"), PathBuf::from);
-    assert!(path.exists(), "{} is missing: `make lab` builds it", path.display());
+    let path = std::env::var_os("APERTURE_LAB")
+        .map_or_else(|| repository("bin/tailnet-lab"), PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is missing: `make lab` builds it",
+        path.display()
+    );
     path
 }
 
@@ -50,11 +55,17 @@ impl Lab {
         let file = dir.path().join("topology.json");
         std::fs::write(&file, topology.to_string()).unwrap();
         let mut command = Command::new(binary());
-        command.arg("-topology").arg(&file).arg("-exit-with-stdin").env("HOME", dir.path());
+        command
+            .arg("-topology")
+            .arg(&file)
+            .arg("-exit-with-stdin")
+            .env("HOME", dir.path());
         let process = Process::start(command);
         let ready: Value = process
             .stdout
-            .find("that the lab is ready", |line| serde_json::from_str(line).ok())
+            .find("that the lab is ready", |line| {
+                serde_json::from_str(line).ok()
+            })
             .await;
         Self {
             process,
@@ -67,13 +78,28 @@ impl Lab {
     /// One call of the lab's API; it must succeed.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
         let answer = self.try_call(method.clone(), path, body).await;
-        assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.text());
+        assert!(
+            answer.status.is_success(),
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
         answer.json()
     }
 
     pub async fn try_call(&self, method: Method, path: &str, body: &Value) -> Answer {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        http::send(method, &format!("{}{path}", self.api), &[("content-type", "application/json")], body).await
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        http::send(
+            method,
+            &format!("{}{path}", self.api),
+            &[("content-type", "application/json")],
+            body,
+        )
+        .await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Value {

@@ -39,8 +39,7 @@ pub fn config(provider: &str, grants: &str) -> String {
 }
 
 /// Everybody may do everything.
-pub const EVERYBODY: &str =
-    r#"{"src": ["*"], "grants": [{"role": "admin"}, {"providers": [{"provider": "*", "model": "*"}]}]}"#;
+pub const EVERYBODY: &str = r#"{"src": ["*"], "grants": [{"role": "admin"}, {"providers": [{"provider": "*", "model": "*"}]}]}"#;
 
 /// A request for a message.
 pub fn message(model: &str, text: &str, stream: bool) -> String {

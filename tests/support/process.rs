@@ -55,7 +55,10 @@ impl Lines {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(Some(found)) => found,
-            _ => panic!("no line says {what}; the lines are:\n{}", self.all().join("\n")),
+            _ => panic!(
+                "no line says {what}; the lines are:\n{}",
+                self.all().join("\n")
+            ),
         }
     }
 }
@@ -76,7 +79,9 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self {
             stdout: Lines::read(child.stdout.take().unwrap()),
             stderr: Lines::read(child.stderr.take().unwrap()),
@@ -102,13 +107,20 @@ impl Process {
     pub async fn wait(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("it does not end; its lines are:\n{}", self.stderr.all().join("\n")))
+            .unwrap_or_else(|_| {
+                panic!(
+                    "it does not end; its lines are:\n{}",
+                    self.stderr.all().join("\n")
+                )
+            })
             .unwrap()
     }
 
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
     }
 
     /// A number of /proc/PID/status: `Threads`, `VmRSS` (KiB).

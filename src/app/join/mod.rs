@@ -20,7 +20,7 @@ use std::{net::IpAddr, sync::Arc};
 mod tailnet;
 
 #[cfg(feature = "tailnet")]
-pub use tailnet::Own;
+pub(super) use tailnet::Own;
 
 /// Where the gateway stands.
 #[derive(Clone, Debug)]
@@ -68,12 +68,16 @@ pub(super) async fn start(
     }
     #[cfg(feature = "tailnet")]
     {
-        Ok(NodeView::Tailnet(tailnet::Own::join(args, state, names, background).await?))
+        Ok(NodeView::Tailnet(
+            Own::join(args, state, names, background).await?,
+        ))
     }
     #[cfg(not(feature = "tailnet"))]
     {
         let _ = (state, names, background);
-        anyhow::bail!("this build has no tailnet: give --dev-listen, or build with the feature `tailnet`")
+        anyhow::bail!(
+            "this build has no tailnet: give --dev-listen, or build with the feature `tailnet`"
+        )
     }
 }
 
@@ -161,4 +165,3 @@ pub(super) async fn follow(app: &Arc<App>) {
         NodeView::Tailnet(own) => own.follow(app).await,
     }
 }
-

@@ -48,10 +48,18 @@ impl Own {
         background: &Tasks,
     ) -> anyhow::Result<Self> {
         let key = auth_key(args)?;
-        let is_client_secret = key.as_ref().is_some_and(|key| key.expose().starts_with("tskey-client-"));
-        let (auth_key, client_secret) = if is_client_secret { (None, key) } else { (key, None) };
+        let is_client_secret = key
+            .as_ref()
+            .is_some_and(|key| key.expose().starts_with("tskey-client-"));
+        let (auth_key, client_secret) = if is_client_secret {
+            (None, key)
+        } else {
+            (key, None)
+        };
         if client_secret.is_some() && args.advertise_tags.is_empty() {
-            anyhow::bail!("an OAuth client secret makes keys for tagged nodes only: give --advertise-tags");
+            anyhow::bail!(
+                "an OAuth client secret makes keys for tagged nodes only: give --advertise-tags"
+            );
         }
         let config = NodeConfig {
             hostname: args.hostname.clone(),
@@ -63,7 +71,9 @@ impl Own {
             ephemeral: args.ephemeral,
             udp_port: args.udp_port,
         };
-        let node = Node::start(config, background).await.context("joining the tailnet")?;
+        let node = Node::start(config, background)
+            .await
+            .context("joining the tailnet")?;
         Ok(Self {
             state: node.state(),
             node,
@@ -88,7 +98,10 @@ impl Own {
                 } else {
                     format!("{host}:{port}")
                 };
-                node.dial(&address, limit).await.map(Io::Tailnet).map_err(io::Error::other)
+                node.dial(&address, limit)
+                    .await
+                    .map(Io::Tailnet)
+                    .map_err(io::Error::other)
             })
         })
     }
@@ -111,7 +124,11 @@ impl Own {
 
     pub(super) fn name(&self) -> String {
         let name = self.facts.read().name.clone();
-        if name.is_empty() { self.wanted.clone() } else { name }
+        if name.is_empty() {
+            self.wanted.clone()
+        } else {
+            name
+        }
     }
 
     pub(super) fn key_expiry(&self) -> Option<Timestamp> {
@@ -168,7 +185,9 @@ impl Own {
     async fn tell(&self, state: &NodeState) {
         match state {
             NodeState::NeedsLogin(Some(url)) => {
-                notify(&[sd_notify::NotifyState::Status(&format!("waiting for a login at {url}"))]);
+                notify(&[sd_notify::NotifyState::Status(&format!(
+                    "waiting for a login at {url}"
+                ))]);
                 tracing::warn!(%url, "this node has to be logged in: open the address");
             }
             NodeState::NeedsLogin(None) => {
@@ -176,8 +195,12 @@ impl Own {
                 tracing::warn!("this node has to be logged in: no address for it has arrived yet");
             }
             NodeState::NeedsApproval => {
-                notify(&[sd_notify::NotifyState::Status("waiting for an admin's approval")]);
-                tracing::warn!("an admin of the tailnet has to approve this node (admin console, Machines)");
+                notify(&[sd_notify::NotifyState::Status(
+                    "waiting for an admin's approval",
+                )]);
+                tracing::warn!(
+                    "an admin of the tailnet has to approve this node (admin console, Machines)"
+                );
             }
             NodeState::Stopped => tracing::warn!("the node is switched off in its settings"),
             NodeState::Running => match self.node.status().await {
@@ -208,8 +231,14 @@ impl Own {
         if before.name == short {
             return;
         }
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
-        notify(&[sd_notify::NotifyState::Status(&format!("serving as http://{full}{port}/"))]);
+        let port = if self.port == 80 {
+            String::new()
+        } else {
+            format!(":{}", self.port)
+        };
+        notify(&[sd_notify::NotifyState::Status(&format!(
+            "serving as http://{full}{port}/"
+        ))]);
         tracing::info!(
             name = %full,
             pages = %format!("http://{short}{port}/ui/"),
@@ -249,7 +278,12 @@ fn auth_key(args: &RunArgs) -> anyhow::Result<Option<Secret>> {
     if let Some(path) = &args.auth_key_file {
         return read(path).map(Some);
     }
-    match args.auth_key.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
+    match args
+        .auth_key
+        .as_deref()
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+    {
         None => Ok(None),
         Some(key) => match key.strip_prefix("file:") {
             Some(path) => read(path.as_ref()).map(Some),
@@ -260,6 +294,6 @@ fn auth_key(args: &RunArgs) -> anyhow::Result<Option<Secret>> {
 
 /// RFC 3339 as the control plane writes it (UTC); the zero time is never.
 fn expiry(text: &str) -> Option<Timestamp> {
-    let time = crate::record::Timestamp::parse(text)?;
+    let time = Timestamp::parse(text)?;
     (time.0 > 0).then_some(time)
 }

@@ -99,7 +99,10 @@ impl Service<http::Uri> for Connector {
 
 async fn connect(way: Way, uri: http::Uri, timeout: Duration) -> Result<Stream, BoxError> {
     match way {
-        Way::Host { mut direct, proxies } => {
+        Way::Host {
+            mut direct,
+            proxies,
+        } => {
             let stream = match proxies.intercept(&uri) {
                 Some(proxy) => {
                     let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
@@ -114,10 +117,16 @@ async fn connect(way: Way, uri: http::Uri, timeout: Duration) -> Result<Stream, 
         }
         Way::Tailnet(None) => Err("this gateway is not on a tailnet".into()),
         Way::Tailnet(Some(dial)) => {
-            let host = uri.host().ok_or("no host")?.trim_matches(['[', ']']).to_owned();
+            let host = uri
+                .host()
+                .ok_or("no host")?
+                .trim_matches(['[', ']'])
+                .to_owned();
             let tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
             let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-            Ok(Stream::Tailnet(TokioIo::new(dial(host, port, timeout).await?)))
+            Ok(Stream::Tailnet(TokioIo::new(
+                dial(host, port, timeout).await?,
+            )))
         }
     }
 }
@@ -142,7 +151,9 @@ impl Service<Name> for Resolver {
         let allow_local = self.allow_local;
         let found = self.inner.call(name);
         Box::pin(async move {
-            let (allowed, refused): (Vec<_>, Vec<_>) = found.await?.partition(|addr| allow_local || !is_local(addr.ip()));
+            let (allowed, refused): (Vec<_>, Vec<_>) = found
+                .await?
+                .partition(|addr| allow_local || !is_local(addr.ip()));
             if allowed.is_empty() && !refused.is_empty() {
                 return Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
@@ -163,7 +174,9 @@ pub(super) fn tls(extra_ca: Option<&[u8]>) -> Result<ClientConfig, String> {
         use rustls::pki_types::{CertificateDer, pem::PemObject as _};
         for cert in CertificateDer::pem_slice_iter(pem) {
             let cert = cert.map_err(|error| format!("extra_ca: {error}"))?;
-            roots.add(cert).map_err(|error| format!("extra_ca: {error}"))?;
+            roots
+                .add(cert)
+                .map_err(|error| format!("extra_ca: {error}"))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -190,7 +203,11 @@ impl Connection for Stream {
 }
 
 impl Read for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tailnet(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -199,7 +216,11 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tailnet(stream) => Pin::new(stream).poll_write(cx, buf),

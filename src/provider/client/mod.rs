@@ -41,7 +41,10 @@ pub struct Pieces {
 impl Pieces {
     /// The pieces, in order.
     pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        let pieces: VecDeque<Bytes> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect();
         Self {
             left: pieces.iter().map(|piece| piece.len() as u64).sum(),
             pieces,
@@ -53,7 +56,10 @@ impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = self.pieces.pop_front();
         self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
@@ -121,7 +127,11 @@ impl Client {
     /// Sends a request and waits for the response head.
     ///
     /// Dropping the future, or the response's body, ends the request upstream at once.
-    pub async fn send(&self, provider: &Provider, request: Request<Pieces>) -> Result<Response<Incoming>, SendError> {
+    pub async fn send(
+        &self,
+        provider: &Provider,
+        request: Request<Pieces>,
+    ) -> Result<Response<Incoming>, SendError> {
         let pool = self.pool(provider)?;
         pool.request(request).await.map_err(|error| {
             let text = causes(&error);
@@ -165,7 +175,9 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("pools", &self.pools.lock().len()).finish()
+        f.debug_struct("Client")
+            .field("pools", &self.pools.lock().len())
+            .finish()
     }
 }
 

@@ -46,50 +46,240 @@ pub enum Edit {
 }
 
 const fn row(side: Side, name: &'static str, edit: Edit, why: &'static str) -> HeadEdit {
-    HeadEdit { side, name, edit, why }
+    HeadEdit {
+        side,
+        name,
+        edit,
+        why,
+    }
 }
 
 /// Every edit that the gateway makes to heads. What is not listed passes as it came.
 pub const HEAD_EDITS: &[HeadEdit] = &[
-    row(Side::Request, "authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "x-api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "x-goog-api-key", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "cf-aig-authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "proxy-authorization", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "cookie", Edit::Drop, "the client's credential never leaves the tailnet"),
-    row(Side::Request, "x-amz-date", Edit::Drop, "part of a signature that does not survive a proxy"),
-    row(Side::Request, "x-amz-content-sha256", Edit::Drop, "part of a signature that does not survive a proxy"),
-    row(Side::Request, "x-amz-security-token", Edit::Drop, "part of a signature that does not survive a proxy"),
-    row(Side::Request, "amz-sdk-invocation-id", Edit::Drop, "part of a signature that does not survive a proxy"),
-    row(Side::Request, "amz-sdk-request", Edit::Drop, "part of a signature that does not survive a proxy"),
-    row(Side::Request, "x-forwarded-*", Edit::Drop, "says where the caller is"),
-    row(Side::Request, "forwarded", Edit::Drop, "says where the caller is"),
-    row(Side::Request, "x-real-ip", Edit::Drop, "says where the caller is"),
-    row(Side::Request, "tailscale-*", Edit::Drop, "identity comes from the tailnet, never from a header"),
-    row(Side::Request, "openai-organization", Edit::Drop, "the account is the provider entry's, not the client's"),
-    row(Side::Request, "openai-project", Edit::Drop, "the account is the provider entry's, not the client's"),
-    row(Side::Request, "chatgpt-account-id", Edit::Drop, "the account is the provider entry's, not the client's"),
-    row(Side::Request, "anthropic-workspace-id", Edit::Drop, "the account is the provider entry's, not the client's"),
-    row(Side::Request, "origin", Edit::Drop, "checked here; providers answer browsers differently"),
-    row(Side::Request, "referer", Edit::Drop, "names pages of the tailnet"),
+    row(
+        Side::Request,
+        "authorization",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "x-api-key",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "api-key",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "x-goog-api-key",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "cf-aig-authorization",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "proxy-authorization",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "cookie",
+        Edit::Drop,
+        "the client's credential never leaves the tailnet",
+    ),
+    row(
+        Side::Request,
+        "x-amz-date",
+        Edit::Drop,
+        "part of a signature that does not survive a proxy",
+    ),
+    row(
+        Side::Request,
+        "x-amz-content-sha256",
+        Edit::Drop,
+        "part of a signature that does not survive a proxy",
+    ),
+    row(
+        Side::Request,
+        "x-amz-security-token",
+        Edit::Drop,
+        "part of a signature that does not survive a proxy",
+    ),
+    row(
+        Side::Request,
+        "amz-sdk-invocation-id",
+        Edit::Drop,
+        "part of a signature that does not survive a proxy",
+    ),
+    row(
+        Side::Request,
+        "amz-sdk-request",
+        Edit::Drop,
+        "part of a signature that does not survive a proxy",
+    ),
+    row(
+        Side::Request,
+        "x-forwarded-*",
+        Edit::Drop,
+        "says where the caller is",
+    ),
+    row(
+        Side::Request,
+        "forwarded",
+        Edit::Drop,
+        "says where the caller is",
+    ),
+    row(
+        Side::Request,
+        "x-real-ip",
+        Edit::Drop,
+        "says where the caller is",
+    ),
+    row(
+        Side::Request,
+        "tailscale-*",
+        Edit::Drop,
+        "identity comes from the tailnet, never from a header",
+    ),
+    row(
+        Side::Request,
+        "openai-organization",
+        Edit::Drop,
+        "the account is the provider entry's, not the client's",
+    ),
+    row(
+        Side::Request,
+        "openai-project",
+        Edit::Drop,
+        "the account is the provider entry's, not the client's",
+    ),
+    row(
+        Side::Request,
+        "chatgpt-account-id",
+        Edit::Drop,
+        "the account is the provider entry's, not the client's",
+    ),
+    row(
+        Side::Request,
+        "anthropic-workspace-id",
+        Edit::Drop,
+        "the account is the provider entry's, not the client's",
+    ),
+    row(
+        Side::Request,
+        "origin",
+        Edit::Drop,
+        "checked here; providers answer browsers differently",
+    ),
+    row(
+        Side::Request,
+        "referer",
+        Edit::Drop,
+        "names pages of the tailnet",
+    ),
     row(Side::Request, "expect", Edit::Drop, "answered here"),
     row(Side::Request, "host", Edit::Set, "names the provider"),
-    row(Side::Request, "content-length", Edit::Set, "the body is sent whole"),
-    row(Side::Request, "anthropic-version", Edit::Default, "the provider demands one; curl users send none"),
-    row(Side::Request, "accept-encoding", Edit::Set, "identity, only when usage was asked for on the client's behalf"),
-    row(Side::Response, "set-cookie", Edit::Drop, "the provider's cookie would be shared by all callers"),
-    row(Side::Response, "anthropic-organization-id", Edit::Drop, "names the account"),
-    row(Side::Response, "openai-organization", Edit::Drop, "names the account"),
-    row(Side::Response, "openai-project", Edit::Drop, "names the account"),
-    row(Side::Response, "cf-ray", Edit::Drop, "belongs to the provider's edge"),
-    row(Side::Response, "via", Edit::Drop, "belongs to the provider's edge"),
-    row(Side::Response, "server", Edit::Drop, "belongs to the provider's edge"),
-    row(Side::Response, "alt-svc", Edit::Drop, "would lead clients past the gateway"),
-    row(Side::Response, "strict-transport-security", Edit::Drop, "the gateway speaks plain HTTP inside WireGuard"),
-    row(Side::Response, "access-control-*", Edit::Drop, "the gateway decides which origins may call"),
-    row(Side::Response, "server-timing", Edit::Append, "says where the time went"),
-    row(Side::Response, "aperture-request-id", Edit::Set, "finds the request on the pages"),
+    row(
+        Side::Request,
+        "content-length",
+        Edit::Set,
+        "the body is sent whole",
+    ),
+    row(
+        Side::Request,
+        "anthropic-version",
+        Edit::Default,
+        "the provider demands one; curl users send none",
+    ),
+    row(
+        Side::Request,
+        "accept-encoding",
+        Edit::Set,
+        "identity, only when usage was asked for on the client's behalf",
+    ),
+    row(
+        Side::Response,
+        "set-cookie",
+        Edit::Drop,
+        "the provider's cookie would be shared by all callers",
+    ),
+    row(
+        Side::Response,
+        "anthropic-organization-id",
+        Edit::Drop,
+        "names the account",
+    ),
+    row(
+        Side::Response,
+        "openai-organization",
+        Edit::Drop,
+        "names the account",
+    ),
+    row(
+        Side::Response,
+        "openai-project",
+        Edit::Drop,
+        "names the account",
+    ),
+    row(
+        Side::Response,
+        "cf-ray",
+        Edit::Drop,
+        "belongs to the provider's edge",
+    ),
+    row(
+        Side::Response,
+        "via",
+        Edit::Drop,
+        "belongs to the provider's edge",
+    ),
+    row(
+        Side::Response,
+        "server",
+        Edit::Drop,
+        "belongs to the provider's edge",
+    ),
+    row(
+        Side::Response,
+        "alt-svc",
+        Edit::Drop,
+        "would lead clients past the gateway",
+    ),
+    row(
+        Side::Response,
+        "strict-transport-security",
+        Edit::Drop,
+        "the gateway speaks plain HTTP inside WireGuard",
+    ),
+    row(
+        Side::Response,
+        "access-control-*",
+        Edit::Drop,
+        "the gateway decides which origins may call",
+    ),
+    row(
+        Side::Response,
+        "server-timing",
+        Edit::Append,
+        "says where the time went",
+    ),
+    row(
+        Side::Response,
+        "aperture-request-id",
+        Edit::Set,
+        "finds the request on the pages",
+    ),
 ];
 
 /// Lines that belong to one connection (RFC 9110, 7.6.1), besides those that `connection` names.
@@ -138,7 +328,11 @@ pub fn to_provider(
 }
 
 /// Adds the credential as the provider's `auth_mode` says.
-pub fn add_credential(head: &mut HeaderMap, client: &HeaderMap, provider: &Provider) -> Result<(), BadCredential> {
+pub fn add_credential(
+    head: &mut HeaderMap,
+    client: &HeaderMap,
+    provider: &Provider,
+) -> Result<(), BadCredential> {
     if provider.auth_mode == AuthMode::None {
         return Ok(());
     }
@@ -164,7 +358,10 @@ pub fn add_credential(head: &mut HeaderMap, client: &HeaderMap, provider: &Provi
         AuthScheme::Hec => (header::AUTHORIZATION, format!("Splunk {key}")),
         AuthScheme::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
         AuthScheme::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
-        AuthScheme::CfAig => (HeaderName::from_static("cf-aig-authorization"), format!("Bearer {key}")),
+        AuthScheme::CfAig => (
+            HeaderName::from_static("cf-aig-authorization"),
+            format!("Bearer {key}"),
+        ),
     };
     let value = HeaderValue::try_from(text).map_err(|_| BadCredential)?;
     head.insert(name, sensitive(value));
@@ -197,11 +394,14 @@ fn passes(side: Side, name: &HeaderName, named: &[HeaderName]) -> bool {
     }
     !HEAD_EDITS.iter().any(|row| {
         row.side == side
-            && (row.edit == Edit::Drop || matches!(row.name, "host" | "content-length") && side == Side::Request)
+            && (row.edit == Edit::Drop
+                || matches!(row.name, "host" | "content-length") && side == Side::Request)
             && row
                 .name
                 .strip_suffix('*')
-                .map_or(row.name == name_text, |prefix| name_text.starts_with(prefix))
+                .map_or(row.name == name_text, |prefix| {
+                    name_text.starts_with(prefix)
+                })
     })
 }
 
@@ -237,8 +437,12 @@ pub fn redacted(head: &HeaderMap) -> Vec<(String, String)> {
 /// Names whose values are credentials, or look like it.
 fn is_secret(name: &HeaderName) -> bool {
     let name = name.as_str();
-    matches!(name, "cookie" | "set-cookie" | "api-key" | "x-amz-security-token")
-        || ["authorization", "api-key", "apikey", "secret", "password"].iter().any(|part| name.contains(part))
+    matches!(
+        name,
+        "cookie" | "set-cookie" | "api-key" | "x-amz-security-token"
+    ) || ["authorization", "api-key", "apikey", "secret", "password"]
+        .iter()
+        .any(|part| name.contains(part))
         || name.ends_with("-token")
         || name.ends_with("-key")
 }

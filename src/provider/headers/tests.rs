@@ -15,6 +15,7 @@ fn provider(auth_mode: AuthMode, scheme: AuthScheme) -> Provider {
             scheme,
             secret: Secret::new("s3cret"),
         }),
+        missing_secret: None,
         auth_mode,
         models: vec![],
         dialects: vec![Dialect::AnthropicMessages],
@@ -32,10 +33,7 @@ fn provider(auth_mode: AuthMode, scheme: AuthScheme) -> Provider {
 fn head(lines: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in lines {
-        map.append(
-            name.parse::<HeaderName>().unwrap(),
-            value.parse().unwrap(),
-        );
+        map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
     }
     map
 }
@@ -59,8 +57,17 @@ fn no_client_credential_and_no_forged_identity_reaches_the_provider() {
         ("te", "client"),
         ("host", "client"),
     ]);
-    for dialect in [Dialect::AnthropicMessages, Dialect::OpenaiChat, Dialect::OpenaiResponses] {
-        let upstream = to_provider(&client, dialect, &provider(AuthMode::Override, AuthScheme::Bearer), &[]);
+    for dialect in [
+        Dialect::AnthropicMessages,
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+    ] {
+        let upstream = to_provider(
+            &client,
+            dialect,
+            &provider(AuthMode::Override, AuthScheme::Bearer),
+            &[],
+        );
         assert!(!format!("{upstream:?}").contains("client"), "{upstream:?}");
     }
 }
@@ -99,9 +106,20 @@ fn a_version_is_added_for_anthropic_alone_and_only_when_there_is_none() {
 #[test]
 fn added_lines_replace_the_clients_and_grants_come_first() {
     let mut p = provider(AuthMode::Override, AuthScheme::Bearer);
-    p.add_headers = vec![(HeaderName::from_static("x-team"), HeaderValue::from_static("provider"))];
-    let grant = [(HeaderName::from_static("x-team"), HeaderValue::from_static("grant"))];
-    let upstream = to_provider(&head(&[("x-team", "client")]), Dialect::OpenaiChat, &p, &grant);
+    p.add_headers = vec![(
+        HeaderName::from_static("x-team"),
+        HeaderValue::from_static("provider"),
+    )];
+    let grant = [(
+        HeaderName::from_static("x-team"),
+        HeaderValue::from_static("grant"),
+    )];
+    let upstream = to_provider(
+        &head(&[("x-team", "client")]),
+        Dialect::OpenaiChat,
+        &p,
+        &grant,
+    );
     let values: Vec<_> = upstream.get_all("x-team").iter().collect();
     assert_eq!(values, ["grant", "provider"]);
 }
@@ -116,11 +134,20 @@ fn each_scheme_has_its_header_and_the_key_is_not_printed() {
         (AuthScheme::CfAig, "cf-aig-authorization", "Bearer s3cret"),
     ] {
         let mut upstream = HeaderMap::new();
-        add_credential(&mut upstream, &head(&[]), &provider(AuthMode::Override, scheme)).unwrap();
+        add_credential(
+            &mut upstream,
+            &head(&[]),
+            &provider(AuthMode::Override, scheme),
+        )
+        .unwrap();
         assert_eq!(upstream[name], text);
         assert_eq!(upstream.len(), 1);
         assert!(!format!("{upstream:?}").contains("s3cret"));
-        assert!(redacted(&upstream).iter().all(|(_, value)| value == "(redacted)"));
+        assert!(
+            redacted(&upstream)
+                .iter()
+                .all(|(_, value)| value == "(redacted)")
+        );
     }
 }
 
@@ -128,16 +155,31 @@ fn each_scheme_has_its_header_and_the_key_is_not_printed() {
 fn auth_modes() {
     let client = head(&[("authorization", "Bearer mine")]);
     let mut upstream = HeaderMap::new();
-    add_credential(&mut upstream, &client, &provider(AuthMode::Passthrough, AuthScheme::XApiKey)).unwrap();
+    add_credential(
+        &mut upstream,
+        &client,
+        &provider(AuthMode::Passthrough, AuthScheme::XApiKey),
+    )
+    .unwrap();
     assert_eq!(upstream.len(), 1);
     assert_eq!(upstream["authorization"], "Bearer mine");
 
     let mut upstream = HeaderMap::new();
-    add_credential(&mut upstream, &head(&[]), &provider(AuthMode::Passthrough, AuthScheme::XApiKey)).unwrap();
+    add_credential(
+        &mut upstream,
+        &head(&[]),
+        &provider(AuthMode::Passthrough, AuthScheme::XApiKey),
+    )
+    .unwrap();
     assert_eq!(upstream["x-api-key"], "s3cret");
 
     let mut upstream = HeaderMap::new();
-    add_credential(&mut upstream, &client, &provider(AuthMode::None, AuthScheme::XApiKey)).unwrap();
+    add_credential(
+        &mut upstream,
+        &client,
+        &provider(AuthMode::None, AuthScheme::XApiKey),
+    )
+    .unwrap();
     assert!(upstream.is_empty());
 }
 

@@ -92,7 +92,10 @@ pub struct Facts {
 
 impl Failure {
     /// The table.
-    #[expect(clippy::too_many_lines, reason = "one row for each failure: the table is the point")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one row for each failure: the table is the point"
+    )]
     pub fn facts(&self) -> Facts {
         let row = |status, reason, anthropic, openai, message: String, retry, level| Facts {
             status,
@@ -292,7 +295,10 @@ impl Failure {
             Self::Unidentified(Unidentified::Reassigned),
             Self::Unidentified(Unidentified::Failed(detail())),
             Self::Denied(Denied::NoRole),
-            Self::Denied(Denied::NoModel { model: model(), nearest: Vec::new() }),
+            Self::Denied(Denied::NoModel {
+                model: model(),
+                nearest: Vec::new(),
+            }),
             Self::Denied(Denied::NoModel {
                 model: model(),
                 nearest: vec!["gpt-5".into(), "gpt-4o".into()],
@@ -313,9 +319,18 @@ impl Failure {
                 provider: provider(),
                 missing: "environment variable ACME_API_KEY".into(),
             },
-            Self::Unreachable { provider: provider(), detail: detail() },
-            Self::Broken { provider: provider(), detail: detail() },
-            Self::Timeout { provider: provider(), seconds: 30 },
+            Self::Unreachable {
+                provider: provider(),
+                detail: detail(),
+            },
+            Self::Broken {
+                provider: provider(),
+                detail: detail(),
+            },
+            Self::Timeout {
+                provider: provider(),
+                seconds: 30,
+            },
             Self::Draining,
             Self::Internal("an example"),
         ]
@@ -369,7 +384,10 @@ impl Failure {
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = facts.status;
         let head = response.headers_mut();
-        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         if !facts.retry {
             head.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -448,8 +466,12 @@ pub(super) fn log(failure: &Failure, record: &Record) {
     let model = record.model_asked.as_deref().unwrap_or("");
     let detail = failure.detail().unwrap_or("");
     match facts.level {
-        Level::ERROR => tracing::error!(%request, login, model, reason, detail, "request failed: {message}"),
-        Level::WARN => tracing::warn!(%request, login, model, reason, detail, "request failed: {message}"),
+        Level::ERROR => {
+            tracing::error!(%request, login, model, reason, detail, "request failed: {message}")
+        }
+        Level::WARN => {
+            tracing::warn!(%request, login, model, reason, detail, "request failed: {message}")
+        }
         Level::INFO => tracing::info!(%request, login, model, reason, "request refused: {message}"),
         _ => tracing::debug!(%request, login, reason, "request refused: {message}"),
     }

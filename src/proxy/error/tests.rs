@@ -32,9 +32,15 @@ fn bodies_are_in_the_callers_dialect_and_tell_no_details() {
             let response = failure.response(dialect, id);
             assert_eq!(response.status(), facts.status);
             assert_eq!(response.headers()["content-type"], "application/json");
-            assert_eq!(response.headers().contains_key("x-should-retry"), !facts.retry);
+            assert_eq!(
+                response.headers().contains_key("x-should-retry"),
+                !facts.retry
+            );
             let text = String::from_utf8(response.body().to_vec()).unwrap();
-            assert!(!text.contains("10.1.2.3") && !text.contains("ACME_API_KEY"), "{text}");
+            assert!(
+                !text.contains("10.1.2.3") && !text.contains("ACME_API_KEY"),
+                "{text}"
+            );
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             match dialect {
                 None => assert_eq!(json["error"], facts.message.as_str()),
@@ -56,7 +62,10 @@ fn bodies_are_in_the_callers_dialect_and_tell_no_details() {
 fn no_role_has_the_documented_words() {
     let response = Failure::Denied(Denied::NoRole).response(None, RequestId(1));
     assert_eq!(response.status(), 403);
-    assert_eq!(response.body().as_ref(), br#"{"error":"access denied: no role granted"}"#);
+    assert_eq!(
+        response.body().as_ref(),
+        br#"{"error":"access denied: no role granted"}"#
+    );
 }
 
 #[test]
@@ -64,5 +73,8 @@ fn a_restart_tells_clients_to_try_again() {
     let response = Failure::Draining.response(Some(Dialect::OpenaiChat), RequestId(1));
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");
-    assert!(String::from_utf8_lossy(response.body()).contains("aperture is restarting, retry this request"));
+    assert!(
+        String::from_utf8_lossy(response.body())
+            .contains("aperture is restarting, retry this request")
+    );
 }

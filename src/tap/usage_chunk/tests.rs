@@ -1,7 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const OURS: &str = r#"data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":1}}"#;
+const OURS: &str =
+    r#"data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":1}}"#;
 
 fn filter<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut filter = UsageChunkFilter::default();
@@ -17,18 +18,31 @@ fn filter<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 fn nothing_waits_that_is_not_the_chunk() {
     let mut filter = UsageChunkFilter::default();
     let mut push = |text: &str| -> String {
-        let out = filter.push(Bytes::copy_from_slice(text.as_bytes())).concat();
+        let out = filter
+            .push(Bytes::copy_from_slice(text.as_bytes()))
+            .concat();
         String::from_utf8(out).unwrap()
     };
     let whole = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";
     assert_eq!(push(whole), whole, "a whole event passes at once");
     assert_eq!(push("data: {\"id\":1,\"choices\""), "", "may still be ours");
     let decided = ":[{\"delta\":";
-    assert_eq!(push(decided), "data: {\"id\":1,\"choices\":[{\"delta\":", "a choice decides");
-    assert_eq!(push("{}}"), "{}}", "the rest of a decided event passes as it comes");
+    assert_eq!(
+        push(decided),
+        "data: {\"id\":1,\"choices\":[{\"delta\":",
+        "a choice decides"
+    );
+    assert_eq!(
+        push("{}}"),
+        "{}}",
+        "the rest of a decided event passes as it comes"
+    );
     assert_eq!(push("]}\n"), "]}\n");
     assert_eq!(push("\n"), "\n");
-    assert_eq!(push(&format!("{OURS}\n\ndata: [DONE]\n\n")), "data: [DONE]\n\n");
+    assert_eq!(
+        push(&format!("{OURS}\n\ndata: [DONE]\n\n")),
+        "data: [DONE]\n\n"
+    );
 }
 
 #[test]
@@ -50,7 +64,10 @@ fn what_looks_like_it_stays() {
 
 #[test]
 fn a_large_event_passes() {
-    let text = format!("data: {{\"x\":\"{}\",\"choices\":[],\"usage\":{{}}}}\n\n", "x".repeat(2 * HELD));
+    let text = format!(
+        "data: {{\"x\":\"{}\",\"choices\":[],\"usage\":{{}}}}\n\n",
+        "x".repeat(2 * HELD)
+    );
     assert_eq!(filter(text.as_bytes().chunks(1000)), text.as_bytes());
 }
 

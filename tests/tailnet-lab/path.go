@@ -26,7 +26,7 @@ import (
 const (
 	dialTimeout  = 10 * time.Second
 	discoTry     = 300 * time.Millisecond
-	handshakeTry = 600 * time.Millisecond // the first
+	handshakeTry = 200 * time.Millisecond // the first
 	directLimit  = time.Second            // after that a relayed path will do
 )
 

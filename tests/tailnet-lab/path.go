@@ -143,6 +143,9 @@ func (c *Client) knows(path string) bool {
 // Ping asks a peer for an answer: icmp, disco or tsmp.
 func (c *Client) Ping(ctx context.Context, host string, kind tailcfg.PingType) (*ipnstate.PingResult, error) {
 	r, err := c.tailnet.Route(c.Name, host)
+	if err == nil && kind != tailcfg.PingDisco { // the others need a handshake
+		r, err = c.awaitPath(ctx, host)
+	}
 	if err != nil {
 		return nil, err
 	}

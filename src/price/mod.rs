@@ -110,7 +110,9 @@ pub fn resolve_basis<'a>(
     Some(Basis {
         catalogue,
         source,
-        model: rule.and_then(|rule| rule.as_model.as_deref()).unwrap_or(model),
+        model: rule
+            .and_then(|rule| rule.as_model.as_deref())
+            .unwrap_or(model),
         adjustment_ppm: rule.map_or(CostRule::UNCHANGED, |rule| rule.adjustment_ppm),
     })
 }

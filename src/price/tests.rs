@@ -37,10 +37,20 @@ fn the_founding_models_have_their_prices() {
         ("openai", "gpt-4o-mini", 150_000, 600_000),
         ("openai", "o1", 15, 60),
     ];
-    let pico = |dollars: u64| if dollars < 1000 { dollars * 1_000_000 } else { dollars };
+    let pico = |dollars: u64| {
+        if dollars < 1000 {
+            dollars * 1_000_000
+        } else {
+            dollars
+        }
+    };
     for (catalogue, model, input, output) in cases {
         let rates = rates(catalogue, model, None, 1000, NOW).unwrap();
-        assert_eq!((rates.input, rates.output), (pico(input), pico(output)), "{model}");
+        assert_eq!(
+            (rates.input, rates.output),
+            (pico(input), pico(output)),
+            "{model}"
+        );
         let cost = cost(&basis(catalogue, model), None, &usage(10, 10), NOW);
         assert_eq!(cost.state, CostState::Priced);
         assert_eq!(cost.pico, 10 * (pico(input) + pico(output)));
@@ -54,7 +64,14 @@ fn names_are_compared_exactly() {
     for name in ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929"] {
         assert!(rates("anthropic", name, None, 1, NOW).is_some(), "{name}");
     }
-    for name in ["claude-sonnet-4-5-19990101", "claude-sonnet-4-5 ", "Claude-sonnet-4-5", "claude", "", "gpt-4o-mini-mine"] {
+    for name in [
+        "claude-sonnet-4-5-19990101",
+        "claude-sonnet-4-5 ",
+        "Claude-sonnet-4-5",
+        "claude",
+        "",
+        "gpt-4o-mini-mine",
+    ] {
         for catalogue in ["anthropic", "openai"] {
             let cost = cost(&basis(catalogue, name), None, &usage(1, 1), NOW);
             assert_eq!((cost.state, cost.pico), (CostState::Unpriced, 0), "{name}");
@@ -67,23 +84,55 @@ fn names_are_compared_exactly() {
 
 #[test]
 fn no_tokens_cost_nothing_and_are_not_unpriced() {
-    assert_eq!(cost(&basis("openai", "gpt-4o"), None, &Usage::default(), NOW), Cost::default());
-    assert_eq!(cost(&basis("openai", "nobody"), None, &Usage::default(), NOW), Cost::default());
+    assert_eq!(
+        cost(&basis("openai", "gpt-4o"), None, &Usage::default(), NOW),
+        Cost::default()
+    );
+    assert_eq!(
+        cost(&basis("openai", "nobody"), None, &Usage::default(), NOW),
+        Cost::default()
+    );
 }
 
 #[test]
 fn long_inputs_cached_parts_and_tiers_have_their_own_rates() {
     let at = |input| rates("anthropic", "claude-sonnet-4-5", None, input, NOW).unwrap();
-    assert_eq!((at(200_000).input, at(200_001).input), (3_000_000, 6_000_000));
+    assert_eq!(
+        (at(200_000).input, at(200_001).input),
+        (3_000_000, 6_000_000)
+    );
     assert_eq!((at(200_001).output, at(0).input), (22_500_000, 3_000_000));
-    let mixed = Usage { input: 1, cache_read: 10, cache_write: 100, cache_write_1h: 1000, output: 5, reasoning: 3, web_searches: 2 };
+    let mixed = Usage {
+        input: 1,
+        cache_read: 10,
+        cache_write: 100,
+        cache_write_1h: 1000,
+        output: 5,
+        reasoning: 3,
+        web_searches: 2,
+    };
     let mixed = cost(&basis("anthropic", "claude-haiku-4-5"), None, &mixed, NOW).pico;
-    assert_eq!(mixed, 1_000_000 + 10 * 100_000 + 100 * 1_250_000 + 1000 * 2_000_000 + 5 * 5_000_000 + 2 * 10_000_000_000);
+    assert_eq!(
+        mixed,
+        1_000_000
+            + 10 * 100_000
+            + 100 * 1_250_000
+            + 1000 * 2_000_000
+            + 5 * 5_000_000
+            + 2 * 10_000_000_000
+    );
     let tier = |tier| rates("openai", "gpt-5", tier, 1, NOW).unwrap().input;
-    assert_eq!((tier(None), tier(Some("default")), tier(Some("priority"))), (1_250_000, 1_250_000, 2_500_000));
+    assert_eq!(
+        (tier(None), tier(Some("default")), tier(Some("priority"))),
+        (1_250_000, 1_250_000, 2_500_000)
+    );
 }
 
-fn provider(cost_basis: Option<&str>, dialects: Vec<Dialect>, model_cost_map: Vec<CostRule>) -> Provider {
+fn provider(
+    cost_basis: Option<&str>,
+    dialects: Vec<Dialect>,
+    model_cost_map: Vec<CostRule>,
+) -> Provider {
     Provider {
         id: Arc::from("p"),
         name: String::new(),
@@ -106,19 +155,40 @@ fn provider(cost_basis: Option<&str>, dialects: Vec<Dialect>, model_cost_map: Ve
 
 #[test]
 fn the_configuration_picks_the_entry() {
-    let infer = Config { auto_cost_basis: true, ..Config::default() };
+    let infer = Config {
+        auto_cost_basis: true,
+        ..Config::default()
+    };
     let explicit = Config::default();
     let chat = provider(None, vec![Dialect::OpenaiChat], Vec::new());
-    let found = |config: &Config, provider: &Provider| resolve_basis(config, provider, "m").map(|basis| (basis.catalogue.to_owned(), basis.source));
-    assert_eq!(found(&infer, &chat), Some(("openai".into(), BasisSource::Inferred)));
+    let found = |config: &Config, provider: &Provider| {
+        resolve_basis(config, provider, "m").map(|basis| (basis.catalogue.to_owned(), basis.source))
+    };
+    assert_eq!(
+        found(&infer, &chat),
+        Some(("openai".into(), BasisSource::Inferred))
+    );
     assert_eq!(found(&explicit, &chat), None);
-    let messages = provider(None, vec![Dialect::OpenaiChat, Dialect::AnthropicMessages], Vec::new());
-    assert_eq!(found(&infer, &messages), Some(("anthropic".into(), BasisSource::Inferred)));
+    let messages = provider(
+        None,
+        vec![Dialect::OpenaiChat, Dialect::AnthropicMessages],
+        Vec::new(),
+    );
+    assert_eq!(
+        found(&infer, &messages),
+        Some(("anthropic".into(), BasisSource::Inferred))
+    );
     let stated = provider(Some("openrouter"), vec![Dialect::OpenaiChat], Vec::new());
-    assert_eq!(found(&explicit, &stated), Some(("openrouter".into(), BasisSource::Explicit)));
+    assert_eq!(
+        found(&explicit, &stated),
+        Some(("openrouter".into(), BasisSource::Explicit))
+    );
 
     let own = price_of(&infer, &chat, "llama-3.1-70b", None, &usage(1, 1), NOW);
-    assert_eq!((own.state, own.basis.as_str()), (CostState::Unpriced, "openai/llama-3.1-70b"));
+    assert_eq!(
+        (own.state, own.basis.as_str()),
+        (CostState::Unpriced, "openai/llama-3.1-70b")
+    );
     let none = price_of(&explicit, &chat, "gpt-4o", None, &usage(1, 1), NOW);
     assert_eq!((none.state, none.basis.as_str()), (CostState::Unpriced, ""));
 }
@@ -135,22 +205,46 @@ fn the_first_rule_that_matches_prices_as_another() {
         rule("my-mini", Some("gpt-4o-mini"), CostRule::UNCHANGED),
         rule("gpt-*", None, 1_100_000),
     ];
-    let config = Config { auto_cost_basis: true, ..Config::default() };
+    let config = Config {
+        auto_cost_basis: true,
+        ..Config::default()
+    };
     let provider = provider(None, vec![Dialect::OpenaiChat], rules);
     let price = |model| price_of(&config, &provider, model, None, &usage(2, 0), NOW);
-    assert_eq!((price("my-mini").pico, price("my-mini").basis.as_str()), (2_500_000, "openai/gpt-4o"));
+    assert_eq!(
+        (price("my-mini").pico, price("my-mini").basis.as_str()),
+        (2_500_000, "openai/gpt-4o")
+    );
     assert_eq!(price("gpt-4o").pico, 5_500_000);
-    assert_eq!(price("my/mini").state, CostState::Unpriced, "a star stays within a segment");
+    assert_eq!(
+        price("my/mini").state,
+        CostState::Unpriced,
+        "a star stays within a segment"
+    );
 }
 
 #[test]
 fn the_table_is_sorted_and_covers_every_catalogue() {
     assert!(ENTRIES.is_sorted_by(|a, b| (a.basis, a.model, a.tier) < (b.basis, b.model, b.tier)));
-    for basis in ["anthropic", "azure", "bedrock", "bedrock-ap", "bedrock-eu", "bedrock-us", "google", "openai", "openrouter", "vertex"] {
+    for basis in [
+        "anthropic",
+        "azure",
+        "bedrock",
+        "bedrock-ap",
+        "bedrock-eu",
+        "bedrock-us",
+        "google",
+        "openai",
+        "openrouter",
+        "vertex",
+    ] {
         assert!(models(basis).count() > 20, "{basis}");
     }
     for entry in &ENTRIES {
-        assert_eq!(entry.steps.first().map(|step| (step.from, step.above)), Some((0, 0)));
+        assert_eq!(
+            entry.steps.first().map(|step| (step.from, step.above)),
+            Some((0, 0))
+        );
         let order = |step: &Step| (step.from, step.above);
         assert!(entry.steps.is_sorted_by(|a, b| order(a) < order(b)));
     }

@@ -46,8 +46,14 @@ fn requests(file: &str) -> Vec<Request> {
     let mut requests = Vec::new();
     for request in capture["requests"].as_array().unwrap() {
         let path = request["path"].as_str().unwrap_or_default();
-        let found = Endpoint::ALL.into_iter().find(|endpoint| path.ends_with(endpoint.path()));
-        let (Some(endpoint), Some("POST"), Some(_)) = (found, request["method"].as_str(), request["body"].as_object()) else {
+        let found = Endpoint::ALL
+            .into_iter()
+            .find(|endpoint| path.ends_with(endpoint.path()));
+        let (Some(endpoint), Some("POST"), Some(_)) = (
+            found,
+            request["method"].as_str(),
+            request["body"].as_object(),
+        ) else {
             continue;
         };
         let run = path.strip_suffix(endpoint.path()).unwrap().to_owned();
@@ -59,7 +65,12 @@ fn requests(file: &str) -> Vec<Request> {
             run,
             endpoint,
             headers: headers
-                .map(|(name, value)| (name.to_lowercase().parse::<HeaderName>().unwrap(), value.as_str().unwrap().parse().unwrap()))
+                .map(|(name, value)| {
+                    (
+                        name.to_lowercase().parse::<HeaderName>().unwrap(),
+                        value.as_str().unwrap().parse().unwrap(),
+                    )
+                })
                 .collect(),
             body: serde_json::from_str(&body).unwrap(),
         });
@@ -71,18 +82,38 @@ fn requests(file: &str) -> Vec<Request> {
 fn reply(requests: &[Request], at: usize) -> Value {
     let asked = requests[at].turns();
     let is_reply = |turn: &&Value| {
-        turn["role"] == "assistant" || turn["type"].as_str().is_some_and(|kind| kind.ends_with("_call"))
+        turn["role"] == "assistant"
+            || turn["type"]
+                .as_str()
+                .is_some_and(|kind| kind.ends_with("_call"))
     };
-    let next = requests[at + 1..].iter().find(|next| next.run == requests[at].run && next.turns().len() > asked.len());
-    let said: Vec<&Value> = next.map_or(Vec::new(), |next| next.turns()[asked.len()..].iter().take_while(is_reply).collect());
+    let next = requests[at + 1..]
+        .iter()
+        .find(|next| next.run == requests[at].run && next.turns().len() > asked.len());
+    let said: Vec<&Value> = next.map_or(Vec::new(), |next| {
+        next.turns()[asked.len()..]
+            .iter()
+            .take_while(is_reply)
+            .collect()
+    });
     // What the mock upstream said where nobody repeats it.
     let text = "Hello from the mock upstream.";
     let default = json!({"role": "assistant", "content": [{"type": "text", "text": text}]});
-    let said = if said.is_empty() { vec![&default] } else { said };
+    let said = if said.is_empty() {
+        vec![&default]
+    } else {
+        said
+    };
     match requests[at].endpoint {
-        Endpoint::AnthropicMessages | Endpoint::AnthropicCountTokens => said.first().map_or(json!({}), |said| json!({"content": said["content"]})),
-        Endpoint::OpenaiChat => json!({"choices": [{"message": if said[0] == &default { json!({"content": text}) } else { said[0].clone() }}]}),
-        Endpoint::OpenaiResponses => json!({"output": said.iter().map(|said| { let mut said = (*said).clone(); said.as_object_mut().unwrap().entry("type").or_insert(json!("message")); said }).collect::<Vec<_>>()}),
+        Endpoint::AnthropicMessages | Endpoint::AnthropicCountTokens => said
+            .first()
+            .map_or(json!({}), |said| json!({"content": said["content"]})),
+        Endpoint::OpenaiChat => {
+            json!({"choices": [{"message": if said[0] == &default { json!({"content": text}) } else { said[0].clone() }}]})
+        }
+        Endpoint::OpenaiResponses => {
+            json!({"output": said.iter().map(|said| { let mut said = (*said).clone(); said.as_object_mut().unwrap().entry("type").or_insert(json!("message")); said }).collect::<Vec<_>>()})
+        }
     }
 }
 
@@ -96,13 +127,31 @@ fn replay(file: &str, sessions: &Sessions) -> String {
         let facts = read_request(request.endpoint, &HeaderMap::new(), text.as_bytes()).unwrap();
         let client = client_of(&request.headers);
         let now = Timestamp(1_000_000 + at as u64 * 1000);
-        let assigned = sessions.assign("user:alice", &client, request.endpoint, &request.headers, &facts, &[], now);
+        let assigned = sessions.assign(
+            "user:alice",
+            &client,
+            request.endpoint,
+            &request.headers,
+            &facts,
+            &[],
+            now,
+        );
         let number = names.len() + 1;
-        let name = assigned.session.map_or("none".to_owned(), |session| names.entry(session).or_insert(format!("S{number}")).clone());
-        let parent = assigned.parent.map_or(String::new(), |parent| format!(" parent {}", names.get(&parent).map_or("?", String::as_str)));
-        let agent = assigned.agent.map_or(String::new(), |agent| format!(" agent {agent}"));
+        let name = assigned.session.map_or("none".to_owned(), |session| {
+            names.entry(session).or_insert(format!("S{number}")).clone()
+        });
+        let parent = assigned.parent.map_or(String::new(), |parent| {
+            format!(" parent {}", names.get(&parent).map_or("?", String::as_str))
+        });
+        let agent = assigned
+            .agent
+            .map_or(String::new(), |agent| format!(" agent {agent}"));
         let fresh = if assigned.fresh { " fresh" } else { "" };
-        let results: Vec<_> = facts.tool_results.iter().map(|tool| tool.name.as_str()).collect();
+        let results: Vec<_> = facts
+            .tool_results
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect();
         writeln!(
             out,
             "{at:2} {}{} {} {}: {name}{fresh}{parent}{agent} | {}{}",
@@ -111,7 +160,11 @@ fn replay(file: &str, sessions: &Sessions) -> String {
             client.name,
             client.version,
             assigned.title.as_deref().unwrap_or("-"),
-            if results.is_empty() { String::new() } else { format!(" | results {results:?}") },
+            if results.is_empty() {
+                String::new()
+            } else {
+                format!(" | results {results:?}")
+            },
         )
         .unwrap();
         if let Some(session) = assigned.session

@@ -5,10 +5,7 @@
 
 use super::WINDOW;
 use crate::record::Timestamp;
-use std::{
-    collections::HashMap,
-    hash::Hash,
-};
+use std::{collections::HashMap, hash::Hash};
 
 /// Recently used entries.
 #[derive(Debug)]

@@ -35,12 +35,29 @@ fn reply(text: &str) -> ResponseFacts {
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    lines
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+        .collect()
 }
 
 impl Sessions {
-    fn ask(&self, user: &str, lines: &[(&'static str, &str)], facts: &RequestFacts, now: Timestamp) -> Assigned {
-        self.assign(user, &client(), Endpoint::OpenaiChat, &headers(lines), facts, &[], now)
+    fn ask(
+        &self,
+        user: &str,
+        lines: &[(&'static str, &str)],
+        facts: &RequestFacts,
+        now: Timestamp,
+    ) -> Assigned {
+        self.assign(
+            user,
+            &client(),
+            Endpoint::OpenaiChat,
+            &headers(lines),
+            facts,
+            &[],
+            now,
+        )
     }
 }
 
@@ -51,13 +68,41 @@ fn a_stated_id_decides_and_belongs_to_its_caller_and_client() {
     let first = sessions.ask(ALICE, &[("agent-session-id", "20261123_1")], &hello, NOW);
     assert!(first.fresh && first.parent.is_none());
     let again = sessions.ask(ALICE, &[("agent-session-id", "20261123_1")], &hello, NOW);
-    assert_eq!(again, Assigned { fresh: false, title: None, ..first.clone() });
-    let bob = sessions.ask("user:bob", &[("agent-session-id", "20261123_1")], &hello, NOW);
+    assert_eq!(
+        again,
+        Assigned {
+            fresh: false,
+            title: None,
+            ..first.clone()
+        }
+    );
+    let bob = sessions.ask(
+        "user:bob",
+        &[("agent-session-id", "20261123_1")],
+        &hello,
+        NOW,
+    );
     assert_ne!(bob.session, first.session);
-    let other = Client { name: "other".into(), ..Client::default() };
-    let other = sessions.assign(ALICE, &other, Endpoint::OpenaiChat, &headers(&[("agent-session-id", "20261123_1")]), &hello, &[], NOW);
+    let other = Client {
+        name: "other".into(),
+        ..Client::default()
+    };
+    let other = sessions.assign(
+        ALICE,
+        &other,
+        Endpoint::OpenaiChat,
+        &headers(&[("agent-session-id", "20261123_1")]),
+        &hello,
+        &[],
+        NOW,
+    );
     assert_ne!(other.session, first.session);
-    assert_eq!(sessions.ask(ALICE, &[("agent-session-id", " ")], &hello, NOW).fresh, true, "an empty id is none");
+    assert!(
+        sessions
+            .ask(ALICE, &[("agent-session-id", " ")], &hello, NOW)
+            .fresh,
+        "an empty id is none"
+    );
 }
 
 #[test]
@@ -65,15 +110,29 @@ fn configured_lines_come_first_and_the_body_last() {
     let sessions = Sessions::new(100);
     let body = facts(r#"{"model":"m","prompt_cache_key":"k","input":"x"}"#);
     let by_body = sessions.ask(ALICE, &[], &body, NOW);
-    assert_eq!(sessions.ask(ALICE, &[], &body, NOW).session, by_body.session);
+    assert_eq!(
+        sessions.ask(ALICE, &[], &body, NOW).session,
+        by_body.session
+    );
     let lines = [("x-session-id", "a"), ("x-team-run", "b")];
     let by_line = sessions.ask(ALICE, &lines, &body, NOW);
     assert_ne!(by_line.session, by_body.session);
     let configured = [HeaderName::from_static("x-team-run")];
-    let by_configured = sessions.assign(ALICE, &client(), Endpoint::OpenaiChat, &headers(&lines), &body, &configured, NOW);
+    let by_configured = sessions.assign(
+        ALICE,
+        &client(),
+        Endpoint::OpenaiChat,
+        &headers(&lines),
+        &body,
+        &configured,
+        NOW,
+    );
     assert_ne!(by_configured.session, by_line.session);
     let direct = sessions.ask(ALICE, &[("session-id", "b")], &body, NOW);
-    assert_eq!(direct.session, by_configured.session, "the id counts, not the line that carries it");
+    assert_eq!(
+        direct.session, by_configured.session,
+        "the id counts, not the line that carries it"
+    );
 }
 
 #[test]
@@ -81,7 +140,17 @@ fn a_token_count_begins_no_session() {
     let sessions = Sessions::new(100);
     let hello = chat(&[("user", "hello".into())]);
     let lines = [("x-claude-code-session-id", "s")];
-    let count = |lines: &[(&'static str, &str)]| sessions.assign(ALICE, &client(), Endpoint::AnthropicCountTokens, &headers(lines), &hello, &[], NOW);
+    let count = |lines: &[(&'static str, &str)]| {
+        sessions.assign(
+            ALICE,
+            &client(),
+            Endpoint::AnthropicCountTokens,
+            &headers(lines),
+            &hello,
+            &[],
+            NOW,
+        )
+    };
     assert_eq!(count(&lines), Assigned::default());
     let session = sessions.ask(ALICE, &lines, &hello, NOW);
     assert!(session.fresh);
@@ -92,18 +161,44 @@ fn a_token_count_begins_no_session() {
 #[test]
 fn a_sub_agent_stays_in_its_session() {
     let sessions = Sessions::new(100);
-    let main = sessions.ask(ALICE, &[("x-claude-code-session-id", "s")], &chat(&[("user", "a".into())]), NOW);
-    let sub = sessions.ask(ALICE, &[("x-claude-code-session-id", "s"), ("x-claude-code-agent-id", "ag")], &chat(&[("user", "b".into())]), NOW);
-    assert_eq!((sub.session, sub.agent.as_deref(), sub.fresh), (main.session, Some("ag"), false));
+    let main = sessions.ask(
+        ALICE,
+        &[("x-claude-code-session-id", "s")],
+        &chat(&[("user", "a".into())]),
+        NOW,
+    );
+    let sub = sessions.ask(
+        ALICE,
+        &[
+            ("x-claude-code-session-id", "s"),
+            ("x-claude-code-agent-id", "ag"),
+        ],
+        &chat(&[("user", "b".into())]),
+        NOW,
+    );
+    assert_eq!(
+        (sub.session, sub.agent.as_deref(), sub.fresh),
+        (main.session, Some("ag"), false)
+    );
 }
 
 #[test]
 fn the_first_request_with_a_text_of_the_user_names_the_session() {
     let sessions = Sessions::new(100);
     let lines = [("agent-session-id", "1")];
-    let title = |lines: &[(&'static str, &str)], text: &str| sessions.ask(ALICE, lines, &chat(&[("user", text.into())]), NOW).title;
+    let title = |lines: &[(&'static str, &str)], text: &str| {
+        sessions
+            .ask(ALICE, lines, &chat(&[("user", text.into())]), NOW)
+            .title
+    };
     assert_eq!(title(&lines, "---BEGIN USER MESSAGES---\nx"), None);
-    assert_eq!(title(&[lines[0], ("x-claude-code-agent-id", "a")], "for the agent"), None);
+    assert_eq!(
+        title(
+            &[lines[0], ("x-claude-code-agent-id", "a")],
+            "for the agent"
+        ),
+        None
+    );
     assert_eq!(title(&lines, "do it").as_deref(), Some("do it"));
     assert_eq!(title(&lines, "and again"), None);
 }
@@ -115,11 +210,19 @@ fn a_fork_names_its_parent() {
     let first = chat(&[("user", "a".into())]);
     let parent = sessions.ask(ALICE, &lines, &first, NOW).session.unwrap();
     sessions.learn(ALICE, parent, &first, &reply("b"), NOW);
-    let second = chat(&[("user", "a".into()), ("assistant", "b".into()), ("user", "c".into())]);
+    let second = chat(&[
+        ("user", "a".into()),
+        ("assistant", "b".into()),
+        ("user", "c".into()),
+    ]);
     let fork = sessions.ask(ALICE, &[("x-claude-code-session-id", "two")], &second, NOW);
     assert_eq!((fork.parent, fork.fresh), (Some(parent), true));
     let next = sessions.ask(ALICE, &[("x-claude-code-session-id", "two")], &second, NOW);
-    assert_eq!((next.parent, next.session), (None, fork.session), "said once");
+    assert_eq!(
+        (next.parent, next.session),
+        (None, fork.session),
+        "said once"
+    );
 }
 
 #[test]
@@ -127,22 +230,38 @@ fn a_stored_response_is_continued() {
     let sessions = Sessions::new(100);
     let first = facts(r#"{"model":"m","input":"hi"}"#);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
-    let answer = ResponseFacts { response_id: Some("resp_1".into()), ..reply("x") };
+    let answer = ResponseFacts {
+        response_id: Some("resp_1".into()),
+        ..reply("x")
+    };
     sessions.learn(ALICE, session, &first, &answer, NOW);
     let next = facts(r#"{"model":"m","input":"and","previous_response_id":"resp_1"}"#);
     assert_eq!(sessions.ask(ALICE, &[], &next, NOW).session, Some(session));
-    assert_ne!(sessions.ask("user:bob", &[], &next, NOW).session, Some(session), "not for another caller");
+    assert_ne!(
+        sessions.ask("user:bob", &[], &next, NOW).session,
+        Some(session),
+        "not for another caller"
+    );
 }
 
 const CALL: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_7","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_7","content":"r"}"#;
 
 fn with_call(first: &str) -> RequestFacts {
-    facts(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{first}"}},{CALL}]}}"#))
+    facts(&format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"{first}"}},{CALL}]}}"#
+    ))
 }
 
 fn called() -> ResponseFacts {
-    let call = crate::record::ToolCall { name: "f".into(), call: "call_7".into(), ..Default::default() };
-    ResponseFacts { tools: vec![call], ..ResponseFacts::default() }
+    let call = crate::record::ToolCall {
+        name: "f".into(),
+        call: "call_7".into(),
+        ..Default::default()
+    };
+    ResponseFacts {
+        tools: vec![call],
+        ..ResponseFacts::default()
+    }
 }
 
 #[test]
@@ -151,8 +270,18 @@ fn a_tool_call_finds_its_session_though_texts_were_rewritten() {
     let first = chat(&[("user", "do".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
     sessions.learn(ALICE, session, &first, &called(), NOW);
-    assert_eq!(sessions.ask(ALICE, &[], &with_call("do it, rewritten"), NOW).session, Some(session));
-    assert_ne!(sessions.ask("user:bob", &[], &with_call("do it, rewritten"), NOW).session, Some(session));
+    assert_eq!(
+        sessions
+            .ask(ALICE, &[], &with_call("do it, rewritten"), NOW)
+            .session,
+        Some(session)
+    );
+    assert_ne!(
+        sessions
+            .ask("user:bob", &[], &with_call("do it, rewritten"), NOW)
+            .session,
+        Some(session)
+    );
 }
 
 /// Some servers number their calls (`functions.bash:0`): an id that two sessions know says nothing.
@@ -169,7 +298,11 @@ fn a_call_id_that_is_used_again_does_not_merge_sessions() {
     });
     assert_ne!(own[0], own[1]);
     for (session, prompt) in own.into_iter().zip(["one", "two"]) {
-        assert_eq!(sessions.ask(ALICE, &[], &with_call(prompt), NOW).session, Some(session), "by its history");
+        assert_eq!(
+            sessions.ask(ALICE, &[], &with_call(prompt), NOW).session,
+            Some(session),
+            "by its history"
+        );
     }
     assert!(sessions.ask(ALICE, &[], &with_call("three"), NOW).fresh);
 }
@@ -185,8 +318,12 @@ fn with_call_turn() -> u64 {
 #[test]
 fn a_title_call_and_its_prompt_are_one_session_but_the_same_prompt_twice_is_two() {
     let sessions = Sessions::new(100);
-    let title = facts(r#"{"model":"m","messages":[{"role":"system","content":"t"},{"role":"user","content":"Generate a title for this conversation:"},{"role":"user","content":"hi"}]}"#);
-    let main = facts(r#"{"model":"m","tools":[{"type":"function"}],"messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}]}"#);
+    let title = facts(
+        r#"{"model":"m","messages":[{"role":"system","content":"t"},{"role":"user","content":"Generate a title for this conversation:"},{"role":"user","content":"hi"}]}"#,
+    );
+    let main = facts(
+        r#"{"model":"m","tools":[{"type":"function"}],"messages":[{"role":"system","content":"s"},{"role":"user","content":"hi"}]}"#,
+    );
     let ask = |facts, now| sessions.ask(ALICE, &[], facts, now).session.unwrap();
     let first = ask(&title, NOW);
     assert_eq!(ask(&main, NOW), first);
@@ -206,13 +343,22 @@ fn a_conversation_is_found_for_a_day_and_after_a_restart() {
     let first = chat(&[("user", "a".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
     let anchors = sessions.learn(ALICE, session, &first, &reply("b"), NOW);
-    let second = chat(&[("user", "a".into()), ("assistant", "b".into()), ("user", "c".into())]);
+    let second = chat(&[
+        ("user", "a".into()),
+        ("assistant", "b".into()),
+        ("user", "c".into()),
+    ]);
 
     let restarted = Sessions::new(100);
     restarted.restore([(session, anchors, NOW)]);
     let found = restarted.ask(ALICE, &[], &second, Timestamp(NOW.0 + WINDOW));
     assert_eq!((found.session, found.fresh), (Some(session), false));
-    assert_ne!(sessions.ask(ALICE, &[], &second, Timestamp(NOW.0 + WINDOW + 1)).session, Some(session));
+    assert_ne!(
+        sessions
+            .ask(ALICE, &[], &second, Timestamp(NOW.0 + WINDOW + 1))
+            .session,
+        Some(session)
+    );
 }
 
 /// One conversation of the generated ones: what the user says, turn by turn.
@@ -226,10 +372,22 @@ struct Script {
 
 fn scripts(reply_differs: bool) -> impl Strategy<Value = (Vec<Script>, Vec<prop::sample::Index>)> {
     // Few words, so that conversations often begin, and go on, with the same ones.
-    let word = prop_oneof![Just("hi"), Just("go on"), Just("fix it"), Just("<info-msg>t</info-msg>hi")];
+    let word = prop_oneof![
+        Just("hi"),
+        Just("go on"),
+        Just("fix it"),
+        Just("<info-msg>t</info-msg>hi")
+    ];
     let prompts = proptest::collection::vec(word.prop_map(str::to_owned), 1..6);
-    let retried = prop::option::of(1..6_usize).prop_filter("only where replies differ", move |retried| reply_differs || retried.is_none());
-    let script = (0..2_usize, prompts, retried).prop_map(|(user, prompts, retried)| Script { user, prompts, retried });
+    let retried = prop::option::of(1..6_usize)
+        .prop_filter("only where replies differ", move |retried| {
+            reply_differs || retried.is_none()
+        });
+    let script = (0..2_usize, prompts, retried).prop_map(|(user, prompts, retried)| Script {
+        user,
+        prompts,
+        retried,
+    });
     (
         proptest::collection::vec(script, 1..6),
         proptest::collection::vec(any::<prop::sample::Index>(), 60),
@@ -237,7 +395,11 @@ fn scripts(reply_differs: bool) -> impl Strategy<Value = (Vec<Script>, Vec<prop:
 }
 
 /// Runs the conversations, interleaved; returns the session of each request of each conversation.
-fn run(scripts: &[Script], order: &[prop::sample::Index], reply_to: impl Fn(usize, usize) -> String) -> Vec<Vec<SessionId>> {
+fn run(
+    scripts: &[Script],
+    order: &[prop::sample::Index],
+    reply_to: impl Fn(usize, usize) -> String,
+) -> Vec<Vec<SessionId>> {
     let sessions = Sessions::new(10_000);
     let mut histories: Vec<Vec<(&str, String)>> = vec![Vec::new(); scripts.len()];
     let mut turns = vec![0; scripts.len()];
@@ -245,7 +407,9 @@ fn run(scripts: &[Script], order: &[prop::sample::Index], reply_to: impl Fn(usiz
     let mut waiting: HashMap<usize, (RequestFacts, SessionId)> = HashMap::new();
     let mut found = vec![Vec::new(); scripts.len()];
     for pick in order.iter().cycle() {
-        let open: Vec<usize> = (0..scripts.len()).filter(|one| turns[*one] < scripts[*one].prompts.len() || waiting.contains_key(one)).collect();
+        let open: Vec<usize> = (0..scripts.len())
+            .filter(|one| turns[*one] < scripts[*one].prompts.len() || waiting.contains_key(one))
+            .collect();
         if open.is_empty() {
             return found;
         }

@@ -142,19 +142,21 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
                 reply.turn.text(&text);
             }
         }
-        ("content_block_delta", _, _, Some(delta)) => json::members(delta, |key, value| match key {
-            "text" => {
-                if let Some(text) = json::string(value) {
-                    reply.turn.text(&text);
+        ("content_block_delta", _, _, Some(delta)) => {
+            json::members(delta, |key, value| match key {
+                "text" => {
+                    if let Some(text) = json::string(value) {
+                        reply.turn.text(&text);
+                    }
                 }
-            }
-            "partial_json" => {
-                if let Some(fragment) = json::string(value) {
-                    reply.arguments(index, &fragment);
+                "partial_json" => {
+                    if let Some(fragment) = json::string(value) {
+                        reply.arguments(index, &fragment);
+                    }
                 }
-            }
-            _ => {}
-        }),
+                _ => {}
+            });
+        }
         ("content_block_stop", ..) => reply.turn.end_text(),
         ("message_delta", _, _, delta) => {
             if let Some(reason) = delta.and_then(|delta| json::get(delta, "stop_reason")) {

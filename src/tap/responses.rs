@@ -148,7 +148,9 @@ pub(super) fn response(reply: &mut Reply, raw: Raw<'_>, items: bool) {
     reply.started = true;
     match &*status {
         "completed" => {
-            reply.stop_reason.get_or_insert_with(|| "completed".to_owned());
+            reply
+                .stop_reason
+                .get_or_insert_with(|| "completed".to_owned());
         }
         "incomplete" => reply.stop_reason = short(&reason.unwrap_or(status)),
         "failed" => {

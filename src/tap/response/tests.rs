@@ -9,12 +9,17 @@ const DIALECTS: [(&str, Endpoint); 3] = [
 ];
 
 fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wire").join(dialect);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/wire")
+        .join(dialect);
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                fs::read(path).unwrap(),
+            )
         })
         .collect();
     files.sort();
@@ -22,11 +27,20 @@ fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn head(name: &str) -> HeaderMap {
-    let kind = if name.ends_with("json") { "application/json" } else { "text/event-stream; charset=utf-8" };
+    let kind = if name.ends_with("json") {
+        "application/json"
+    } else {
+        "text/event-stream; charset=utf-8"
+    };
     HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())])
 }
 
-fn read<'a>(endpoint: Endpoint, head: &HeaderMap, chunks: impl IntoIterator<Item = &'a [u8]>, complete: bool) -> ResponseFacts {
+fn read<'a>(
+    endpoint: Endpoint,
+    head: &HeaderMap,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+    complete: bool,
+) -> ResponseFacts {
     let mut tap = ResponseTap::new(endpoint, 200, head);
     for chunk in chunks {
         tap.feed(chunk);
@@ -37,19 +51,43 @@ fn read<'a>(endpoint: Endpoint, head: &HeaderMap, chunks: impl IntoIterator<Item
 fn line(facts: &ResponseFacts) -> String {
     let mut line = format!(
         "{:?}  in {} + read {} + write {}/{}  out {} of which reasoning {}  searches {}\n",
-        facts.usage_state, facts.usage.input, facts.usage.cache_read, facts.usage.cache_write,
-        facts.usage.cache_write_1h, facts.usage.output, facts.usage.reasoning, facts.usage.web_searches,
+        facts.usage_state,
+        facts.usage.input,
+        facts.usage.cache_read,
+        facts.usage.cache_write,
+        facts.usage.cache_write_1h,
+        facts.usage.output,
+        facts.usage.reasoning,
+        facts.usage.web_searches,
     );
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     writeln!(
-        line, "  model {}  id {}  stop {}  tier {}{}{}{}",
-        or(&facts.model_served), or(&facts.response_id), or(&facts.stop_reason), or(&facts.service_tier),
+        line,
+        "  model {}  id {}  stop {}  tier {}{}{}{}",
+        or(&facts.model_served),
+        or(&facts.response_id),
+        or(&facts.stop_reason),
+        or(&facts.service_tier),
         if facts.error_in_stream { "  ERROR" } else { "" },
-        if facts.reply_turn.is_some() { "  turn" } else { "" },
-        if facts.failures > 0 { format!("  {} FAILURES", facts.failures) } else { String::new() },
-    ).unwrap();
+        if facts.reply_turn.is_some() {
+            "  turn"
+        } else {
+            ""
+        },
+        if facts.failures > 0 {
+            format!("  {} FAILURES", facts.failures)
+        } else {
+            String::new()
+        },
+    )
+    .unwrap();
     for tool in &facts.tools {
-        writeln!(line, "  tool {} {} ({} bytes)", tool.name, tool.call, tool.argument_bytes).unwrap();
+        writeln!(
+            line,
+            "  tool {} {} ({} bytes)",
+            tool.name, tool.call, tool.argument_bytes
+        )
+        .unwrap();
     }
     line
 }
@@ -74,23 +112,54 @@ fn the_same_facts_in_any_split_and_any_coding() {
         for (name, body) in fixtures(dialect) {
             let plain = read(endpoint, &head(&name), [&body[..]], true);
             for size in [1, 7, 100] {
-                assert_eq!(read(endpoint, &head(&name), body.chunks(size), true), plain, "{name} by {size}");
+                assert_eq!(
+                    read(endpoint, &head(&name), body.chunks(size), true),
+                    plain,
+                    "{name} by {size}"
+                );
             }
             let codings: [(&str, Vec<u8>); 5] = [
-                ("gzip", write_all(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()), &body, |e| e.finish().unwrap())),
-                ("deflate", write_all(flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast()), &body, |e| e.finish().unwrap())),
-                ("deflate", write_all(flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast()), &body, |e| e.finish().unwrap())),
+                (
+                    "gzip",
+                    write_all(
+                        flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()),
+                        &body,
+                        |e| e.finish().unwrap(),
+                    ),
+                ),
+                (
+                    "deflate",
+                    write_all(
+                        flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast()),
+                        &body,
+                        |e| e.finish().unwrap(),
+                    ),
+                ),
+                (
+                    "deflate",
+                    write_all(
+                        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast()),
+                        &body,
+                        |e| e.finish().unwrap(),
+                    ),
+                ),
                 ("zstd", zstd::encode_all(&body[..], 1).unwrap()),
                 ("br", {
                     let mut out = Vec::new();
-                    brotli::CompressorWriter::new(&mut out, 4096, 4, 20).write_all(&body).unwrap();
+                    brotli::CompressorWriter::new(&mut out, 4096, 4, 20)
+                        .write_all(&body)
+                        .unwrap();
                     out
                 }),
             ];
             for (coding, encoded) in codings {
                 let mut head = head(&name);
                 head.insert("content-encoding", coding.parse().unwrap());
-                assert_eq!(read(endpoint, &head, encoded.chunks(50), true), plain, "{name} as {coding}");
+                assert_eq!(
+                    read(endpoint, &head, encoded.chunks(50), true),
+                    plain,
+                    "{name} as {coding}"
+                );
             }
             let mut bare = read(endpoint, &HeaderMap::new(), body.chunks(9), true);
             bare.provider_request_id = plain.provider_request_id.clone();
@@ -109,23 +178,46 @@ fn write_all<E: Write>(mut encoder: E, body: &[u8], finish: impl FnOnce(E) -> Ve
 fn a_reply_is_the_turn_that_comes_back() {
     use crate::tap::{chain, read_request};
     let cases = [
-        (Endpoint::AnthropicMessages, "anthropic_messages/cache-thinking-tools.sse",
-         r#"{"model":"m","messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"y"},{"type":"text","text":"Grüße, I look.","cache_control":{"type":"ephemeral"}},{"type":"tool_use","id":"toolu_01","name":"Bash","input":{"command":"ls"}},{"type":"tool_use","id":"toolu_02","name":"Read","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_01","content":"ok","is_error":true}]}]}"#),
-        (Endpoint::OpenaiChat, "openai_chat/parallel-tools.sse",
-         r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"q"}]},{"role":"assistant","content":"","tool_calls":[{"id":"call_a","type":"function","function":{"name":"read","arguments":"{\"path\": \"a b\"}"}},{"id":"call_b","type":"function","function":{"name":"grep","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_b","content":"r"}]}"#),
-        (Endpoint::OpenaiResponses, "openai_responses/custom-tool-and-namespace.sse",
-         r#"{"model":"m","input":[{"role":"developer","content":"s"},{"role":"user","content":[{"type":"input_text","text":"q"}]},{"type":"reasoning","id":"rs"},{"type":"custom_tool_call","call_id":"call_x","name":"exec","input":"await run('ls')"},{"type":"function_call","call_id":"call_y","name":"lookup","arguments":"{\"q\":1}"},{"type":"function_call_output","call_id":"call_y","output":"r"}]}"#),
+        (
+            Endpoint::AnthropicMessages,
+            "anthropic_messages/cache-thinking-tools.sse",
+            r#"{"model":"m","messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"y"},{"type":"text","text":"Grüße, I look.","cache_control":{"type":"ephemeral"}},{"type":"tool_use","id":"toolu_01","name":"Bash","input":{"command":"ls"}},{"type":"tool_use","id":"toolu_02","name":"Read","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_01","content":"ok","is_error":true}]}]}"#,
+        ),
+        (
+            Endpoint::OpenaiChat,
+            "openai_chat/parallel-tools.sse",
+            r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"q"}]},{"role":"assistant","content":"","tool_calls":[{"id":"call_a","type":"function","function":{"name":"read","arguments":"{\"path\": \"a b\"}"}},{"id":"call_b","type":"function","function":{"name":"grep","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_b","content":"r"}]}"#,
+        ),
+        (
+            Endpoint::OpenaiResponses,
+            "openai_responses/custom-tool-and-namespace.sse",
+            r#"{"model":"m","input":[{"role":"developer","content":"s"},{"role":"user","content":[{"type":"input_text","text":"q"}]},{"type":"reasoning","id":"rs"},{"type":"custom_tool_call","call_id":"call_x","name":"exec","input":"await run('ls')"},{"type":"function_call","call_id":"call_y","name":"lookup","arguments":"{\"q\":1}"},{"type":"function_call_output","call_id":"call_y","output":"r"}]}"#,
+        ),
     ];
     for (endpoint, file, body) in cases {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wire").join(file);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/wire")
+            .join(file);
         let reply = read(endpoint, &head(file), [&fs::read(path).unwrap()[..]], true);
-        let first = read_request(endpoint, &HeaderMap::new(), br#"{"model":"m","messages":[{"role":"user","content":" q "}]}"#);
+        let first = read_request(
+            endpoint,
+            &HeaderMap::new(),
+            br#"{"model":"m","messages":[{"role":"user","content":" q "}]}"#,
+        );
         let history = chain(first.unwrap().session.history, reply.reply_turn.unwrap());
         let facts = read_request(endpoint, &HeaderMap::new(), body.as_bytes()).unwrap();
         assert_eq!(facts.session.replies, [history], "{file}");
         let result = &facts.tool_results[0];
-        assert!(reply.tools.iter().any(|tool| tool.call == result.call && tool.name == result.name));
-        assert_eq!(result.result_error, Some(endpoint == Endpoint::AnthropicMessages));
+        assert!(
+            reply
+                .tools
+                .iter()
+                .any(|tool| tool.call == result.call && tool.name == result.name)
+        );
+        assert_eq!(
+            result.result_error,
+            Some(endpoint == Endpoint::AnthropicMessages)
+        );
     }
 }
 
@@ -137,22 +229,37 @@ fn the_snapshot_follows_the_stream() {
     let body = fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     tap.feed(&body[..700]);
     let (usage, state) = tap.snapshot();
-    assert_eq!((usage.input, usage.cache_read, usage.output, state), (3, 20_000, 1, UsageState::Partial));
+    assert_eq!(
+        (usage.input, usage.cache_read, usage.output, state),
+        (3, 20_000, 1, UsageState::Partial)
+    );
     tap.feed(&body[700..]);
     let (usage, state) = tap.snapshot();
-    assert_eq!((usage.output, usage.cache_write_1h, state), (211, 1000, UsageState::Reported));
+    assert_eq!(
+        (usage.output, usage.cache_write_1h, state),
+        (211, 1000, UsageState::Reported)
+    );
 }
 
 #[test]
 fn errors_and_counts_are_not_read() {
     let body = br#"{"id":"x","usage":{"input_tokens":5,"output_tokens":5}}"#;
-    for (endpoint, status) in [(Endpoint::AnthropicMessages, 429), (Endpoint::AnthropicCountTokens, 200)] {
+    for (endpoint, status) in [
+        (Endpoint::AnthropicMessages, 429),
+        (Endpoint::AnthropicCountTokens, 200),
+    ] {
         let mut head = head("json");
         head.insert("request-id", "req_1".parse().unwrap());
         let mut tap = ResponseTap::new(endpoint, status, &head);
         tap.feed(body);
         let facts = tap.finish(true);
-        assert_eq!(facts, ResponseFacts { provider_request_id: Some("req_1".into()), ..ResponseFacts::default() });
+        assert_eq!(
+            facts,
+            ResponseFacts {
+                provider_request_id: Some("req_1".into()),
+                ..ResponseFacts::default()
+            }
+        );
     }
 }
 
@@ -170,7 +277,11 @@ fn what_cannot_be_read_is_unknown_and_counted() {
     ];
     for (head, body) in cases {
         let facts = read(Endpoint::OpenaiChat, head, [body], true);
-        assert_eq!((facts.usage_state, facts.failures), (UsageState::Unknown, 1), "{body:?}");
+        assert_eq!(
+            (facts.usage_state, facts.failures),
+            (UsageState::Unknown, 1),
+            "{body:?}"
+        );
     }
     let empty = read(Endpoint::OpenaiChat, &head("json"), [], true);
     assert_eq!((empty.usage_state, empty.failures), (UsageState::None, 0));
@@ -179,7 +290,10 @@ fn what_cannot_be_read_is_unknown_and_counted() {
 #[test]
 fn the_usage_of_a_large_body_is_found_at_its_end() {
     let text = "\\\"usage\\\": {\\\"prompt_tokens\\\": 9} ".repeat(300_000);
-    let body = format!(r#"{{"id":"x","choices":[{{"message":{{"content":"{text}"}}}}],"usage":{{"prompt_tokens":11,"completion_tokens":22}},"tail":"{}"}}"#, "y".repeat(1000));
+    let body = format!(
+        r#"{{"id":"x","choices":[{{"message":{{"content":"{text}"}}}}],"usage":{{"prompt_tokens":11,"completion_tokens":22}},"tail":"{}"}}"#,
+        "y".repeat(1000)
+    );
     assert!(body.len() > BODY);
     for size in [1000, 1 << 20, body.len()] {
         let mut tap = ResponseTap::new(Endpoint::OpenaiChat, 200, &head("json"));
@@ -187,9 +301,17 @@ fn the_usage_of_a_large_body_is_found_at_its_end() {
             tap.feed(chunk);
         }
         let facts = tap.finish(true);
-        assert_eq!((facts.usage.input, facts.usage.output, facts.usage_state), (11, 22, UsageState::Reported));
+        assert_eq!(
+            (facts.usage.input, facts.usage.output, facts.usage_state),
+            (11, 22, UsageState::Reported)
+        );
     }
-    let cut = read(Endpoint::OpenaiChat, &head("json"), body.as_bytes()[..9 << 20].chunks(5000), false);
+    let cut = read(
+        Endpoint::OpenaiChat,
+        &head("json"),
+        body.as_bytes()[..9 << 20].chunks(5000),
+        false,
+    );
     assert_eq!(cut.usage_state, UsageState::Partial);
 }
 
@@ -197,10 +319,21 @@ fn the_usage_of_a_large_body_is_found_at_its_end() {
 fn an_event_that_is_too_large_is_a_failure_and_the_next_one_counts() {
     let huge = format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(9 << 20));
     let end = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
-    let facts = read(Endpoint::OpenaiChat, &head("sse"), [huge.as_bytes(), end.as_bytes()], true);
-    assert_eq!((facts.failures, facts.usage.output, facts.usage_state), (1, 2, UsageState::Reported));
+    let facts = read(
+        Endpoint::OpenaiChat,
+        &head("sse"),
+        [huge.as_bytes(), end.as_bytes()],
+        true,
+    );
+    assert_eq!(
+        (facts.failures, facts.usage.output, facts.usage_state),
+        (1, 2, UsageState::Reported)
+    );
     let facts = read(Endpoint::OpenaiChat, &head("sse"), [huge.as_bytes()], true);
-    assert_eq!((facts.failures, facts.usage_state), (1, UsageState::Unknown));
+    assert_eq!(
+        (facts.failures, facts.usage_state),
+        (1, UsageState::Unknown)
+    );
 }
 
 /// A body that unpacks to far more than it is ends at the cap, in little memory.
@@ -210,8 +343,10 @@ fn a_small_body_cannot_unpack_into_all_of_memory() {
     let mut head = head("json");
     head.insert("content-encoding", "zstd".parse().unwrap());
     let facts = read(Endpoint::OpenaiChat, &head, [&zeros[..]], true);
-    assert_eq!((facts.usage_state, facts.failures), (UsageState::Unknown, 1));
-
+    assert_eq!(
+        (facts.usage_state, facts.failures),
+        (UsageState::Unknown, 1)
+    );
 }
 
 proptest! {

@@ -74,12 +74,24 @@ fn reference(text: &[u8]) -> Vec<Item> {
 fn the_format() {
     let cases: [(&str, Vec<Item>); 9] = [
         ("data: a\n\n", vec![event("", "a")]),
-        ("event: x\r\ndata:a\r\ndata: b\r\n\r\n", vec![event("x", "a\nb")]),
-        ("data: a\r\rdata: b\r\r", vec![event("", "a"), event("", "b")]),
-        (": comment\n\ndata:  two spaces\n\n", vec![event("", " two spaces")]),
+        (
+            "event: x\r\ndata:a\r\ndata: b\r\n\r\n",
+            vec![event("x", "a\nb")],
+        ),
+        (
+            "data: a\r\rdata: b\r\r",
+            vec![event("", "a"), event("", "b")],
+        ),
+        (
+            ": comment\n\ndata:  two spaces\n\n",
+            vec![event("", " two spaces")],
+        ),
         ("\u{feff}data: a\n\n", vec![event("", "a")]),
         ("event: only\n\ndata: b\n\n", vec![event("", "b")]),
-        ("data\n\nid: 1\nretry: 2\ndata: x\n\n", vec![event("", ""), event("", "x")]),
+        (
+            "data\n\nid: 1\nretry: 2\ndata: x\n\n",
+            vec![event("", ""), event("", "x")],
+        ),
         ("data: no empty line", vec![event("", "no empty line")]),
         ("\n\n\r\n", vec![]),
     ];
@@ -92,7 +104,12 @@ fn the_format() {
 #[test]
 fn an_event_over_the_limit_is_passed_over_and_said_to_be() {
     let text = b"data: 0123456789\n\ndata: 0\ndata: 1\ndata: 2\n\ndata: ok\n\ndata: 0123456789";
-    let expected = vec![Item::TooLarge, Item::TooLarge, event("", "ok"), Item::TooLarge];
+    let expected = vec![
+        Item::TooLarge,
+        Item::TooLarge,
+        event("", "ok"),
+        Item::TooLarge,
+    ];
     assert_eq!(decode([&text[..]], 15), expected);
     assert_eq!(decode(text.chunks(1), 15), expected);
 }

@@ -1,13 +1,14 @@
 use super::*;
 use proptest::prelude::*;
 
-const OURS: &str = r#"data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":1}}"#;
+const OURS: &str =
+    r#"data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":1}}"#;
 
 fn filter<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut filter = UsageChunkFilter::default();
     let mut out = Vec::new();
     for chunk in chunks {
-        out.extend(filter.push(Bytes::copy_from_slice(chunk)).concat());
+        out.extend(filter.push(&Bytes::copy_from_slice(chunk)).concat());
     }
     out.extend(filter.finish().unwrap_or_default());
     out
@@ -17,18 +18,31 @@ fn filter<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 fn nothing_waits_that_is_not_the_chunk() {
     let mut filter = UsageChunkFilter::default();
     let mut push = |text: &str| -> String {
-        let out = filter.push(Bytes::copy_from_slice(text.as_bytes())).concat();
+        let out = filter
+            .push(&Bytes::copy_from_slice(text.as_bytes()))
+            .concat();
         String::from_utf8(out).unwrap()
     };
     let whole = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}\n\n";
     assert_eq!(push(whole), whole, "a whole event passes at once");
     assert_eq!(push("data: {\"id\":1,\"choices\""), "", "may still be ours");
     let decided = ":[{\"delta\":";
-    assert_eq!(push(decided), "data: {\"id\":1,\"choices\":[{\"delta\":", "a choice decides");
-    assert_eq!(push("{}}"), "{}}", "the rest of a decided event passes as it comes");
+    assert_eq!(
+        push(decided),
+        "data: {\"id\":1,\"choices\":[{\"delta\":",
+        "a choice decides"
+    );
+    assert_eq!(
+        push("{}}"),
+        "{}}",
+        "the rest of a decided event passes as it comes"
+    );
     assert_eq!(push("]}\n"), "]}\n");
     assert_eq!(push("\n"), "\n");
-    assert_eq!(push(&format!("{OURS}\n\ndata: [DONE]\n\n")), "data: [DONE]\n\n");
+    assert_eq!(
+        push(&format!("{OURS}\n\ndata: [DONE]\n\n")),
+        "data: [DONE]\n\n"
+    );
 }
 
 #[test]
@@ -50,14 +64,17 @@ fn what_looks_like_it_stays() {
 
 #[test]
 fn a_large_event_passes() {
-    let text = format!("data: {{\"x\":\"{}\",\"choices\":[],\"usage\":{{}}}}\n\n", "x".repeat(2 * HELD));
+    let text = format!(
+        "data: {{\"x\":\"{}\",\"choices\":[],\"usage\":{{}}}}\n\n",
+        "x".repeat(2 * HELD)
+    );
     assert_eq!(filter(text.as_bytes().chunks(1000)), text.as_bytes());
 }
 
 #[test]
 fn slices_of_the_chunk_are_given_out_not_copies() {
     let text = Bytes::from("data: {\"choices\":[{}]}\n\n".repeat(10));
-    let out = UsageChunkFilter::default().push(text.clone());
+    let out = UsageChunkFilter::default().push(&text);
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].as_ptr(), text.as_ptr());
 }

@@ -127,7 +127,8 @@ pub fn read_request(
             anthropic::history(messages, &mut conversation, &mut borders);
         }
         // Some clients send a responses body to the chat endpoint and the other way round: the shape decides.
-        (Dialect::OpenaiChat, Some(messages), _) | (Dialect::OpenaiResponses, Some(messages), None) => {
+        (Dialect::OpenaiChat, Some(messages), _)
+        | (Dialect::OpenaiResponses, Some(messages), None) => {
             chat::history(messages, &mut conversation, &mut borders);
         }
         (Dialect::OpenaiChat | Dialect::OpenaiResponses, _, Some(input)) => {
@@ -143,7 +144,9 @@ pub fn read_request(
     let plain = coding == Coding::Identity;
     let chat = endpoint.dialect() == Dialect::OpenaiChat;
     Ok(RequestFacts {
-        model_span: plain.then(|| top.model.map(|raw| json::span(text, raw))).flatten(),
+        model_span: plain
+            .then(|| top.model.map(|raw| json::span(text, raw)))
+            .flatten(),
         include_usage: if plain && chat && top.stream == Some(true) {
             top.include_usage(text)
         } else {

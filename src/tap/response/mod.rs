@@ -77,7 +77,7 @@ enum Body {
     /// In a coding that is not known.
     Unreadable,
     Read {
-        decoder: Decoder<Reader>,
+        decoder: Box<Decoder<Reader>>,
         /// Bytes came in.
         fed: bool,
         /// Decoding failed: the rest is lost.
@@ -166,17 +166,16 @@ impl ResponseTap {
                 decoder,
                 fed,
                 broken,
-            } => match decoder.sink_mut() {
-                Some(reader) => {
+            } => {
+                if let Some(reader) = decoder.sink_mut() {
                     // A body that decodes to nothing ended before its coding did.
                     let nothing = complete && *fed && !reader.received;
                     reader.finish(complete, *broken || nothing, &mut facts);
-                }
-                None => {
+                } else {
                     facts.usage_state = UsageState::Unknown;
                     facts.failures = 1;
                 }
-            },
+            }
         }
         facts
     }
@@ -190,7 +189,9 @@ impl Body {
         let Some(coding) = Coding::of(headers) else {
             return Self::Unreadable;
         };
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
         let form = if kind.starts_with("text/event-stream") {
             Form::Events(SseDecoder::default())
@@ -207,7 +208,7 @@ impl Body {
         };
         match Decoder::new(coding, reader, DECODED) {
             Ok(decoder) => Self::Read {
-                decoder,
+                decoder: Box::new(decoder),
                 fed: false,
                 broken: false,
             },

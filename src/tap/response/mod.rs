@@ -20,6 +20,7 @@ use crate::{
     record::{ToolCall, Usage, UsageState},
 };
 use http::{HeaderMap, header::CONTENT_TYPE};
+use serde_json::value::RawValue;
 use std::io::{self, Write};
 
 /// Bytes of a JSON body that are kept.
@@ -338,7 +339,7 @@ impl JsonBody {
         let Ok(text) = std::str::from_utf8(&self.bytes) else {
             return false;
         };
-        let Ok(raw) = serde_json::from_str(text) else {
+        let Ok(raw) = json::parse(text) else {
             return false;
         };
         if !json::is_object(raw) {
@@ -361,7 +362,9 @@ impl JsonBody {
                 continue;
             };
             let mut values = serde_json::Deserializer::from_str(object).into_iter();
-            let Some(Ok(raw)) = values.next() else {
+            let Some(Ok(Some(raw))) = values.next().map(|value: Result<&RawValue, _>| {
+                value.map(|value| json::parse(value.get()).ok())
+            }) else {
                 continue;
             };
             match dialect {

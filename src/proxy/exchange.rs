@@ -188,8 +188,8 @@ impl Exchange {
             } else {
                 record.path.clear();
             }
-            if mode == CaptureMode::Full && assigned.fresh {
-                record.title.clone_from(&facts.title);
+            if mode == CaptureMode::Full {
+                record.title = assigned.title;
             }
         }
         if mode == CaptureMode::Full {

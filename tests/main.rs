@@ -1,5 +1,8 @@
 //! The one integration test binary. Each module says what belongs there.
-#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests and their helpers fail by panicking"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start their own tasks and processes"

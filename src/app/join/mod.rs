@@ -56,6 +56,13 @@ impl WhoIs for AnyWhoIs {
 }
 
 /// Joins the tailnet, or prepares the development listener.
+#[cfg_attr(
+    not(feature = "tailnet"),
+    expect(
+        clippy::unused_async,
+        reason = "without a node there is nothing to wait for"
+    )
+)]
 pub(super) async fn start(
     args: &RunArgs,
     state: &StateDir,
@@ -146,6 +153,13 @@ impl NodeView {
     }
 
     /// Leaves the tailnet's network (not the tailnet).
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
     pub(super) async fn close(&self) {
         match self {
             Self::Dev { .. } => {}
@@ -156,6 +170,13 @@ impl NodeView {
 }
 
 /// Follows the node's state until it is closed: names, log lines, and changes of who is who.
+#[cfg_attr(
+    not(feature = "tailnet"),
+    expect(
+        clippy::unused_async,
+        reason = "without a node there is nothing to wait for"
+    )
+)]
 pub(super) async fn follow(app: &Arc<App>) {
     match &app.node {
         NodeView::Dev { .. } => {

@@ -1,7 +1,8 @@
 //! The one integration test binary. Each module says what belongs there.
 #![expect(
     clippy::unwrap_used,
-    reason = "tests and their helpers fail by panicking"
+    unreachable_pub,
+    reason = "tests fail by panicking, and pub says what helpers are for others"
 )]
 #![expect(
     clippy::disallowed_methods,

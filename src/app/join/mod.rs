@@ -39,7 +39,7 @@ pub enum NodeView {
 #[derive(Clone, Debug)]
 pub enum AnyWhoIs {
     /// The development listener's fixed user.
-    Dev(DevWhoIs),
+    Dev(Box<DevWhoIs>),
     /// The node.
     #[cfg(feature = "tailnet")]
     Node(crate::tailnet::Node),
@@ -92,7 +92,7 @@ impl NodeView {
     /// Who is asked for identities.
     pub fn whois(&self) -> AnyWhoIs {
         match self {
-            Self::Dev { whois } => AnyWhoIs::Dev(whois.clone()),
+            Self::Dev { whois } => AnyWhoIs::Dev(Box::new(whois.clone())),
             #[cfg(feature = "tailnet")]
             Self::Tailnet(own) => AnyWhoIs::Node(own.node().clone()),
         }

@@ -162,6 +162,8 @@ impl Exchange {
         record.model_asked = Some(facts.model.clone());
         record.streamed = facts.stream;
         record.bytes.request = body.len() as u64;
+        // Now it is known whether this is a stream.
+        self.proxy.metrics.observe_start(record);
     }
 
     /// The request may be sent: the record gets its model, provider and session, and is written.

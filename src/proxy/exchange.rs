@@ -331,6 +331,11 @@ impl Exchange {
             record.cost.state = CostState::None;
             return;
         }
+        // Figures that can't be believed have no price.
+        if record.usage_state == UsageState::Unknown {
+            record.cost.state = CostState::Unpriced;
+            return;
+        }
         record.cost = price::price_of(
             &self.config,
             permit.provider(),

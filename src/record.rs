@@ -172,10 +172,6 @@ impl RequestId {
 
     /// When the request began, by its id.
     pub const fn time(self) -> Timestamp {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "48 bits remain after the shift"
-        )]
         let ms = (self.0 >> 80) as u64;
         Timestamp(ms)
     }
@@ -228,6 +224,9 @@ pub struct Record {
     /// The status that the client saw; none before the response head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The service tier that the provider says it used; prices depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
     /// How it ended.
     pub end: End,
     /// Why the gateway refused or failed it: a word of `proxy::error`.
@@ -295,6 +294,7 @@ impl Record {
             model_served: None,
             streamed: false,
             status: None,
+            service_tier: None,
             end: End::InFlight,
             failure: None,
             timings: Timings::default(),

@@ -328,7 +328,7 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(1000)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .keep_alive_interval(Some(Duration::from_mins(1)))
         .auto_date_header(false);
     builder
 }

@@ -101,15 +101,15 @@ pub(super) struct Reply {
     pub(super) started: bool,
     /// Pieces that could not be read.
     pub(super) failures: u32,
-    calls: Vec<Call>,
+    calls: Vec<OpenCall>,
 }
 
 /// A tool call, possibly still open.
 #[derive(Debug)]
-struct Call {
+struct OpenCall {
     /// The dialect's index of it.
     index: u64,
-    call: ToolCall,
+    tool: ToolCall,
     hash: CallHash,
 }
 
@@ -122,9 +122,9 @@ impl Reply {
     /// A call begins; `index` is how its fragments name it.
     pub(super) fn begin_call(&mut self, index: u64, id: &str, name: &str) {
         if self.calls.len() < CALLS {
-            self.calls.push(Call {
+            self.calls.push(OpenCall {
                 index,
-                call: ToolCall {
+                tool: ToolCall {
                     name: clip(name, NAME).to_owned(),
                     call: clip(id, NAME).to_owned(),
                     argument_bytes: 0,
@@ -143,7 +143,7 @@ impl Reply {
     /// Arguments of the newest call of that index.
     pub(super) fn arguments(&mut self, index: u64, fragment: &str) {
         if let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) {
-            call.call.argument_bytes += fragment.len() as u64;
+            call.tool.argument_bytes += fragment.len() as u64;
             call.hash.arguments(fragment);
         }
     }
@@ -169,7 +169,7 @@ impl Reply {
         }
         std::mem::take(&mut self.calls)
             .into_iter()
-            .map(|call| call.call)
+            .map(|call| call.tool)
             .collect()
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     record::{ToolCall, Usage, UsageState},
 };
 use http::{HeaderMap, header::CONTENT_TYPE};
+use serde_json::value::RawValue;
 use std::io::{self, Write};
 
 /// Bytes of a JSON body that are kept.
@@ -77,7 +78,7 @@ enum Body {
     /// In a coding that is not known.
     Unreadable,
     Read {
-        decoder: Decoder<Reader>,
+        decoder: Box<Decoder<Reader>>,
         /// Bytes came in.
         fed: bool,
         /// Decoding failed: the rest is lost.
@@ -168,17 +169,16 @@ impl ResponseTap {
                 decoder,
                 fed,
                 broken,
-            } => match decoder.sink_mut() {
-                Some(reader) => {
+            } => {
+                if let Some(reader) = decoder.sink_mut() {
                     // A body that decodes to nothing ended before its coding did.
                     let nothing = complete && *fed && !reader.received;
                     reader.finish(complete, *broken || nothing, &mut facts);
-                }
-                None => {
+                } else {
                     facts.usage_state = UsageState::Unknown;
                     facts.failures = 1;
                 }
-            },
+            }
         }
         facts
     }
@@ -211,7 +211,7 @@ impl Body {
         };
         match Decoder::new(coding, reader, DECODED) {
             Ok(decoder) => Self::Read {
-                decoder,
+                decoder: Box::new(decoder),
                 fed: false,
                 broken: false,
             },
@@ -344,7 +344,7 @@ impl JsonBody {
         let Ok(text) = std::str::from_utf8(&self.bytes) else {
             return false;
         };
-        let Ok(raw) = serde_json::from_str(text) else {
+        let Ok(raw) = json::parse(text) else {
             return false;
         };
         if !json::is_object(raw) {
@@ -367,7 +367,9 @@ impl JsonBody {
                 continue;
             };
             let mut values = serde_json::Deserializer::from_str(object).into_iter();
-            let Some(Ok(raw)) = values.next() else {
+            let Some(Ok(Some(raw))) = values.next().map(|value: Result<&RawValue, _>| {
+                value.map(|value| json::parse(value.get()).ok())
+            }) else {
                 continue;
             };
             match dialect {

@@ -11,6 +11,8 @@
 
 /// The import arrows and the unsafe island.
 mod architecture;
+/// Real clients (npm and `PyPI` packages) on the private tailnet.
+mod clients;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.
 mod gateway;
 /// The real binary on the private tailnet: identity, lifecycle, load, crashes, metrics.

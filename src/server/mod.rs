@@ -39,6 +39,9 @@ use std::{
     time::Duration,
 };
 
+/// Characters of a path that logs and answers repeat.
+const PATH_TOLD: usize = 200;
+
 /// Everything that a request can reach.
 pub struct Server<W: WhoIs> {
     /// The configuration in force.
@@ -209,7 +212,13 @@ impl<W: WhoIs> Server<W> {
                         guard::preflight(origin)
                     }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
-                    (None, _) => self.page(&config, &caller, request).await,
+                    (None, _) => {
+                        let (method, path) = (request.method().clone(), told(&request));
+                        let response = self.page(&config, &caller, request).await;
+                        let status = response.status().as_u16();
+                        tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
+                        response
+                    }
                 };
                 if let Some(origin) = origin {
                     guard::allow(response.headers_mut(), &origin);
@@ -279,11 +288,11 @@ impl<W: WhoIs> Server<W> {
                     .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
                 response
             }
-            _ => refuse(
-                &Failure::NoEndpoint(path.chars().take(200).collect()),
-                None,
-                RequestId::new(),
-            ),
+            _ => {
+                let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
+                self.metrics.refused(failure.facts().reason);
+                refuse(&failure, None, RequestId::new())
+            }
         }
     }
 
@@ -348,6 +357,11 @@ fn upgrades(request: &Request<Incoming>) -> bool {
         .headers()
         .get(header::UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The path as logs and answers repeat it: cut, and without the query, which may hold a key.
+fn told(request: &Request<Incoming>) -> String {
+    request.uri().path().chars().take(PATH_TOLD).collect()
 }
 
 fn whole(bytes: Bytes) -> Body {

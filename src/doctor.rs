@@ -388,7 +388,7 @@ async fn access(
                         "",
                     ),
                     Err(denied) => {
-                        report.add(endpoint.path(), Outcome::Note, denied.to_string(), "")
+                        report.add(endpoint.path(), Outcome::Note, denied.to_string(), "");
                     }
                 }
             }

@@ -1,5 +1,9 @@
 //! The one integration test binary. Each module says what belongs there.
-#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests fail by panicking, and pub says what helpers are for others"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start their own tasks and processes"

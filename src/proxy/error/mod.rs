@@ -168,7 +168,7 @@ impl Failure {
                 "foreign_origin",
                 "permission_error",
                 "access_denied",
-                "access denied: web pages of other sites may not call this gateway (cors.origins lists exceptions)".into(),
+                "access denied: web pages of other sites may not call this gateway (gateway.cors.origins lists exceptions)".into(),
                 false,
                 Level::WARN,
             ),
@@ -213,7 +213,7 @@ impl Failure {
                 "body_too_large",
                 "request_too_large",
                 "request_too_large",
-                format!("the request body is larger than {limit} bytes (gateway.limits.request_body)"),
+                format!("the request body is larger than {limit} bytes (gateway.limits.request_body_bytes)"),
                 false,
                 Level::INFO,
             ),
@@ -339,9 +339,10 @@ impl Failure {
     /// What administrators need to know beyond the public sentence.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { detail, .. } | Self::Broken { detail, .. } => Some(detail),
+            Self::Unreachable { detail, .. }
+            | Self::Broken { detail, .. }
+            | Self::Unidentified(Unidentified::Failed(detail)) => Some(detail),
             Self::NoCredential { missing, .. } => Some(missing),
-            Self::Unidentified(Unidentified::Failed(detail)) => Some(detail),
             Self::Unidentified(
                 Unidentified::UnknownPeer
                 | Unidentified::Nobody
@@ -467,10 +468,10 @@ pub(super) fn log(failure: &Failure, record: &Record) {
     let detail = failure.detail().unwrap_or("");
     match facts.level {
         Level::ERROR => {
-            tracing::error!(%request, login, model, reason, detail, "request failed: {message}")
+            tracing::error!(%request, login, model, reason, detail, "request failed: {message}");
         }
         Level::WARN => {
-            tracing::warn!(%request, login, model, reason, detail, "request failed: {message}")
+            tracing::warn!(%request, login, model, reason, detail, "request failed: {message}");
         }
         Level::INFO => tracing::info!(%request, login, model, reason, "request refused: {message}"),
         _ => tracing::debug!(%request, login, reason, "request refused: {message}"),

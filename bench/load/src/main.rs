@@ -25,6 +25,9 @@ struct Arguments {
     /// A file with the body; with one the method is POST.
     #[arg(long)]
     body: Option<PathBuf>,
+    /// A text in the body that is a different hexadecimal number of the same length in each request.
+    #[arg(long, value_name = "TEXT", requires = "body")]
+    vary: Option<String>,
     /// A further line of the head; may be repeated.
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
@@ -91,9 +94,18 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
         std::fs::read(path).with_context(|| format!("can't read {}", path.display()))
     };
     let body = arguments.body.as_ref().map(read).transpose()?;
+    let request = wire::request(authority, path, &arguments.header, body.as_deref());
+    let varies = arguments
+        .vary
+        .as_ref()
+        .map(|text| {
+            find(&request, text.as_bytes()).with_context(|| format!("the body has no {text:?}"))
+        })
+        .transpose()?;
     Ok(Plan {
         target,
-        request: wire::request(authority, path, &arguments.header, body.as_deref()).into(),
+        request: request.into(),
+        varies,
         expected: arguments
             .expect
             .as_ref()
@@ -108,4 +120,12 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
         },
         timeout: Duration::try_from_secs_f64(arguments.timeout)?,
     })
+}
+
+/// Where the text stands last: in the body, if it is there.
+fn find(request: &[u8], text: &[u8]) -> Option<std::ops::Range<usize>> {
+    let last = request
+        .windows(text.len().max(1))
+        .rposition(|part| part == text)?;
+    Some(last..last + text.len())
 }

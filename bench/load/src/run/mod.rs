@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
     /// Each request, whole.
     pub(crate) request: Arc<[u8]>,
+    /// Where a number stands in it that differs from request to request.
+    pub(crate) varies: Option<Range<usize>>,
     /// Each response body, if that is to be checked.
     pub(crate) expected: Option<Arc<[u8]>>,
     /// Connections.
@@ -98,6 +101,7 @@ pub(crate) async fn run(plan: Plan, watched: &[Watched]) -> anyhow::Result<Outco
         warm: Barrier::new(usize::from(plan.connections) + 1),
         go: Barrier::new(usize::from(plan.connections) + 1),
         taken: AtomicU64::new(0),
+        numbers: AtomicU64::new(0),
         plan,
     });
     let mut connections = JoinSet::new();
@@ -139,13 +143,19 @@ struct Shared {
     go: Barrier,
     /// Requests that were begun.
     taken: AtomicU64,
+    /// Numbers that were used, warm-up included.
+    numbers: AtomicU64,
 }
 
 async fn connection(shared: Arc<Shared>) -> Measured {
     let plan = &shared.plan;
-    let mut line = Line::default();
+    let mut line = Line {
+        bytes: plan.request.to_vec(),
+        ..Line::default()
+    };
     let mut ignored = Measured::default();
     for _ in 0..plan.warm_up {
+        line.number(&shared);
         line.measure(plan, &mut ignored).await;
     }
     shared.warm.wait().await;
@@ -154,6 +164,7 @@ async fn connection(shared: Arc<Shared>) -> Measured {
     let end = Instant::now() + plan.limit.time;
     while Instant::now() < end && shared.taken.fetch_add(1, Ordering::Relaxed) < plan.limit.requests
     {
+        line.number(&shared);
         line.measure(plan, &mut measured).await;
     }
     measured
@@ -163,11 +174,24 @@ async fn connection(shared: Arc<Shared>) -> Measured {
 #[derive(Default)]
 struct Line {
     stream: Option<TcpStream>,
+    /// The next request.
+    bytes: Vec<u8>,
     reader: Reader,
     buffer: Vec<u8>,
 }
 
 impl Line {
+    /// Gives the request its number.
+    fn number(&mut self, shared: &Shared) {
+        if let Some(range) = shared.plan.varies.clone() {
+            let mut number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+            for digit in self.bytes[range].iter_mut().rev() {
+                *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+                number >>= 4;
+            }
+        }
+    }
+
     /// One request, counted as what becomes of it.
     async fn measure(&mut self, plan: &Plan, measured: &mut Measured) {
         if let Err(failure) = self.request(plan, measured).await {
@@ -192,7 +216,7 @@ impl Line {
         self.reader.reset();
         let begun = Instant::now();
         let deadline = begun + plan.timeout;
-        stream.write_all(&plan.request).await?;
+        stream.write_all(&self.bytes).await?;
         let (mut first, mut last): (Option<Instant>, Instant) = (None, begun);
         let (mut size, mut same) = (0, true);
         loop {

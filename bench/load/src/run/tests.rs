@@ -34,6 +34,7 @@ fn plan(target: SocketAddr, requests: u64) -> Plan {
     Plan {
         target,
         request: crate::wire::request("test", "/", &[], Some(b"{}")).into(),
+        varies: None,
         expected: None,
         connections: 1,
         warm_up: 0,
@@ -82,4 +83,26 @@ async fn a_broken_connection_is_counted_and_made_anew() {
         failures,
         [("closed before the response's end".to_owned(), 2)]
     );
+}
+
+#[tokio::test]
+async fn each_request_has_a_number_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut plan = plan(listener.local_addr().unwrap(), 2);
+    let request = crate::wire::request("test", "/", &[], Some(b"<0000>"));
+    plan.varies = Some(request.len() - 5..request.len() - 1);
+    plan.request = request.into();
+    plan.warm_up = 1;
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut buffer, mut bodies) = ([0; 1024], Vec::new());
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            bodies.push(String::from_utf8_lossy(&buffer[count - 6..count]).into_owned());
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+        bodies
+    };
+    let (outcome, bodies) = tokio::join!(run(plan, &[]), server);
+    assert_eq!(outcome.unwrap().failed(), 0);
+    assert_eq!(bodies, ["<0000>", "<0001>", "<0002>"]);
 }

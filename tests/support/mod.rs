@@ -4,11 +4,17 @@ pub mod gateway;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod wire;
 
 pub use gateway::Gateway;
 pub use lab::Lab;
 
 use std::path::PathBuf;
+
+/// Whether the long runs are wanted, at their full size (`make soak`).
+pub fn soak() -> bool {
+    std::env::var_os("APERTURE_SOAK").is_some_and(|value| value == "1")
+}
 
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {

@@ -141,7 +141,7 @@ impl Proxy {
         );
         exchange.permitted(&permit, assigned, &facts, &parts.headers, &body);
 
-        let edited = edit_body(&config, &permit, &facts, body)?;
+        let edited = edit_body(&config, &permit, &facts, &body)?;
         let request = upstream_request(&permit, parts, &edited)?;
 
         exchange.sent();
@@ -237,7 +237,7 @@ fn edit_body(
     config: &Config,
     permit: &Permit,
     facts: &RequestFacts,
-    body: Bytes,
+    body: &Bytes,
 ) -> Result<Edited, Failure> {
     let include_usage = match &facts.include_usage {
         IncludeUsage::Missing(splice) if config.gateway.inject_include_usage => Some(splice),
@@ -247,7 +247,7 @@ fn edit_body(
         bare_model: permit.prefixed().then(|| permit.model().as_ref()),
         include_usage,
     };
-    let pieces = edit::edit_request(&body, facts, wanted).ok_or_else(|| {
+    let pieces = edit::edit_request(body, facts, wanted).ok_or_else(|| {
         Failure::BadRequest(format!(
             "the model's provider prefix can't be removed from an encoded body: ask for {:?}, or send the body plain",
             permit.model()

@@ -39,6 +39,9 @@ use std::{
     time::Duration,
 };
 
+/// Characters of a path that logs and answers repeat.
+const PATH_TOLD: usize = 200;
+
 /// Everything that a request can reach.
 pub struct Server<W: WhoIs> {
     /// The configuration in force.
@@ -101,14 +104,14 @@ impl<W: WhoIs> Server<W> {
     async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
         let Accepted { io, peer } = accepted;
         let config = self.live.current();
-        // Who it is when it is accepted: an address that passes to another node later ends this connection.
-        let node = self
+        // Who it is when it is accepted: an address that passes to another node later ends this connection, and one that
+        // was nobody's then is never served on it.
+        let accepted_as = self
             .resolver
             .resolve(peer.ip(), None)
             .await
-            .ok()
             .map(|caller| caller.node.clone());
-        let guard = match self.connections.register(peer, node.clone()) {
+        let guard = match self.connections.register(peer, accepted_as.clone().ok()) {
             Ok(guard) => guard,
             Err(too_many) => {
                 self.metrics.connection_refused("too_many");
@@ -120,11 +123,11 @@ impl<W: WhoIs> Server<W> {
 
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
-            let (server, asked, node) = (Arc::clone(&self), Arc::clone(&asked), node);
+            let (server, asked) = (Arc::clone(&self), Arc::clone(&asked));
             service_fn(move |request| {
                 asked.store(true, Ordering::Relaxed);
-                let (server, node) = (Arc::clone(&server), node.clone());
-                async move { Ok::<_, Infallible>(server.answer(port, peer, node, request).await) }
+                let (server, accepted_as) = (Arc::clone(&server), accepted_as.clone());
+                async move { Ok::<_, Infallible>(server.answer(port, peer, accepted_as, request).await) }
             })
         };
         let builder = builder(&config);
@@ -166,7 +169,7 @@ impl<W: WhoIs> Server<W> {
         &self,
         port: Port,
         peer: SocketAddr,
-        node: Option<NodeId>,
+        accepted_as: Result<NodeId, Unidentified>,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
@@ -177,7 +180,11 @@ impl<W: WhoIs> Server<W> {
             Route::Other => None,
         };
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
-        let caller = match self.resolver.resolve(peer.ip(), node.as_ref()).await {
+        let identified = match &accepted_as {
+            Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
+            Err(why) => Err(why.clone()),
+        };
+        let caller = match identified {
             Ok(caller) => caller,
             Err(why) => return self.unidentified(why, model_endpoint),
         };
@@ -205,7 +212,13 @@ impl<W: WhoIs> Server<W> {
                         guard::preflight(origin)
                     }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
-                    (None, _) => self.page(&config, &caller, request).await,
+                    (None, _) => {
+                        let (method, path) = (request.method().clone(), told(&request));
+                        let response = self.page(&config, &caller, request).await;
+                        let status = response.status().as_u16();
+                        tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
+                        response
+                    }
                 };
                 if let Some(origin) = origin {
                     guard::allow(response.headers_mut(), &origin);
@@ -233,7 +246,12 @@ impl<W: WhoIs> Server<W> {
                 other => other.facts().message,
             }
         );
-        refuse(&failure, endpoint, RequestId::new())
+        let mut response = refuse(&failure, endpoint, RequestId::new());
+        // The next connection is asked about anew.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 
     /// Everything that is not a model: pages, the root, and paths that do not exist.
@@ -270,11 +288,11 @@ impl<W: WhoIs> Server<W> {
                     .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
                 response
             }
-            _ => refuse(
-                &Failure::NoEndpoint(path.chars().take(200).collect()),
-                None,
-                RequestId::new(),
-            ),
+            _ => {
+                let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
+                self.metrics.refused(failure.facts().reason);
+                refuse(&failure, None, RequestId::new())
+            }
         }
     }
 
@@ -328,7 +346,7 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(1000)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .keep_alive_interval(Some(Duration::from_mins(1)))
         .auto_date_header(false);
     builder
 }
@@ -339,6 +357,11 @@ fn upgrades(request: &Request<Incoming>) -> bool {
         .headers()
         .get(header::UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The path as logs and answers repeat it: cut, and without the query, which may hold a key.
+fn told(request: &Request<Incoming>) -> String {
+    request.uri().path().chars().take(PATH_TOLD).collect()
 }
 
 fn whole(bytes: Bytes) -> Body {

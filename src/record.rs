@@ -452,6 +452,33 @@ impl Usage {
             .saturating_add(self.cache_write_1h)
     }
 
+    /// Every figure, for sums.
+    pub fn kinds(mut self) -> [u64; 7] {
+        self.kinds_mut().map(|kind| *kind)
+    }
+
+    /// The same, to be changed.
+    pub const fn kinds_mut(&mut self) -> [&mut u64; 7] {
+        let Self {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            web_searches,
+        } = self;
+        [
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            web_searches,
+        ]
+    }
+
     /// All tokens.
     pub const fn total(&self) -> u64 {
         self.input_all().saturating_add(self.output)
@@ -469,7 +496,7 @@ pub enum UsageState {
     Reported,
     /// The stream ended early: figures up to there.
     Partial,
-    /// The response could not be parsed (too large, unknown encoding).
+    /// The response could not be parsed (too large, unknown encoding), or states what can't be.
     Unknown,
 }
 

@@ -162,6 +162,8 @@ impl Exchange {
         record.model_asked = Some(facts.model.clone());
         record.streamed = facts.stream;
         record.bytes.request = body.len() as u64;
+        // Now it is known whether this is a stream.
+        self.proxy.metrics.observe_start(record);
     }
 
     /// The request may be sent: the record gets its model, provider and session, and is written.
@@ -328,6 +330,11 @@ impl Exchange {
         let Some(permit) = &self.permit else { return };
         if record.usage.total() == 0 || !record.endpoint.generates() {
             record.cost.state = CostState::None;
+            return;
+        }
+        // Figures that can't be believed have no price.
+        if record.usage_state == UsageState::Unknown {
+            record.cost.state = CostState::Unpriced;
             return;
         }
         record.cost = price::price_of(

@@ -105,14 +105,14 @@ impl<W: WhoIs> Server<W> {
     async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
         let Accepted { io, peer } = accepted;
         let config = self.live.current();
-        // Who it is when it is accepted: an address that passes to another node later ends this connection.
-        let node = self
+        // Who it is when it is accepted: an address that passes to another node later ends this connection, and one that
+        // was nobody's then is never served on it.
+        let accepted_as = self
             .resolver
             .resolve(peer.ip(), None)
             .await
-            .ok()
             .map(|caller| caller.node.clone());
-        let guard = match self.connections.register(peer, node.clone()) {
+        let guard = match self.connections.register(peer, accepted_as.clone().ok()) {
             Ok(guard) => guard,
             Err(too_many) => {
                 self.metrics.connection_refused("too_many");
@@ -124,11 +124,11 @@ impl<W: WhoIs> Server<W> {
 
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
-            let (server, asked, node) = (Arc::clone(&self), Arc::clone(&asked), node);
+            let (server, asked) = (Arc::clone(&self), Arc::clone(&asked));
             service_fn(move |request| {
                 asked.store(true, Ordering::Relaxed);
-                let (server, node) = (Arc::clone(&server), node.clone());
-                async move { Ok::<_, Infallible>(server.answer(port, peer, node, request).await) }
+                let (server, accepted_as) = (Arc::clone(&server), accepted_as.clone());
+                async move { Ok::<_, Infallible>(server.answer(port, peer, accepted_as, request).await) }
             })
         };
         let builder = builder(&config);
@@ -170,7 +170,7 @@ impl<W: WhoIs> Server<W> {
         &self,
         port: Port,
         peer: SocketAddr,
-        node: Option<NodeId>,
+        accepted_as: Result<NodeId, Unidentified>,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
@@ -183,7 +183,11 @@ impl<W: WhoIs> Server<W> {
         // Programs come under names of their own and from listed origins; pages only under ours.
         let for_programs = model_endpoint.is_some() || route == Route::Models;
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
-        let caller = match self.resolver.resolve(peer.ip(), node.as_ref()).await {
+        let identified = match &accepted_as {
+            Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
+            Err(why) => Err(why.clone()),
+        };
+        let caller = match identified {
             Ok(caller) => caller,
             Err(why) => return self.unidentified(why, model_endpoint),
         };
@@ -249,7 +253,12 @@ impl<W: WhoIs> Server<W> {
                 other => other.facts().message,
             }
         );
-        refuse(&failure, endpoint, RequestId::new())
+        let mut response = refuse(&failure, endpoint, RequestId::new());
+        // The next connection is asked about anew.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 
     /// Everything that is not a model: pages, the root, and paths that do not exist.

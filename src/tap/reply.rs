@@ -11,6 +11,10 @@ use super::{
 };
 use crate::record::{ToolCall, Usage};
 
+/// Tokens of one kind that one reply may state: a thousand times what the largest models take. More is no count, and must
+/// not fill sums that everybody's figures are part of.
+const TOKENS: u64 = 1 << 30;
+
 /// Tool calls kept of one reply.
 const CALLS: usize = 256;
 
@@ -39,8 +43,22 @@ impl Counts {
         self.input.is_some() || self.input_all.is_some() || self.output.is_some()
     }
 
-    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    /// The counts, cut to what can be one.
     pub(super) fn usage(&self) -> Usage {
+        let mut usage = self.stated();
+        for count in usage.kinds_mut() {
+            *count = (*count).min(TOKENS);
+        }
+        usage
+    }
+
+    /// Whether a stated count can't be one.
+    pub(super) fn absurd(&self) -> bool {
+        self.stated() != self.usage()
+    }
+
+    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    fn stated(&self) -> Usage {
         let of = Option::unwrap_or_default;
         let cache_read = of(self.cache_read);
         let cache_write_1h = of(self.cache_write_1h);

@@ -10,6 +10,11 @@ pub use lab::Lab;
 
 use std::path::PathBuf;
 
+/// Whether the long versions of tests run.
+pub fn soak() -> bool {
+    std::env::var_os("APERTURE_SOAK").is_some()
+}
+
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)

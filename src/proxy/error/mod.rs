@@ -13,7 +13,6 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
 use tracing::Level;
 
 /// Why the gateway did not deliver a provider's response.
@@ -168,7 +167,7 @@ impl Failure {
                 "foreign_origin",
                 "permission_error",
                 "access_denied",
-                "access denied: web pages of other sites may not call this gateway (cors.origins lists exceptions)".into(),
+                "access denied: web pages of other sites may not call this gateway (gateway.cors.origins lists exceptions)".into(),
                 false,
                 Level::WARN,
             ),
@@ -213,7 +212,7 @@ impl Failure {
                 "body_too_large",
                 "request_too_large",
                 "request_too_large",
-                format!("the request body is larger than {limit} bytes (gateway.limits.request_body)"),
+                format!("the request body is larger than {limit} bytes (gateway.limits.request_body_bytes)"),
                 false,
                 Level::INFO,
             ),
@@ -366,23 +365,20 @@ impl Failure {
     /// The response, in the words of a dialect; without one, the flat body of the gateway's own paths.
     pub fn response(&self, dialect: Option<Dialect>, id: RequestId) -> Response<Bytes> {
         let facts = self.facts();
+        let message = serde_json::Value::from(facts.message.as_str());
         let body = match dialect {
-            Some(Dialect::AnthropicMessages) => json!({
-                "type": "error",
-                "error": { "type": facts.anthropic, "message": facts.message },
-                "request_id": id,
-            }),
-            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => json!({
-                "error": {
-                    "message": facts.message,
-                    "type": openai_type(facts.status),
-                    "param": null,
-                    "code": facts.openai,
-                }
-            }),
-            None => json!({ "error": facts.message }),
+            Some(Dialect::AnthropicMessages) => format!(
+                r#"{{"type":"error","error":{{"type":"{}","message":{message}}},"request_id":"{id}"}}"#,
+                facts.anthropic,
+            ),
+            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => format!(
+                r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
+                openai_type(facts.status),
+                facts.openai,
+            ),
+            None => format!(r#"{{"error":{message}}}"#),
         };
-        let mut response = Response::new(Bytes::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = facts.status;
         let head = response.headers_mut();
         head.insert(

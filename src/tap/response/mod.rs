@@ -141,6 +141,8 @@ impl ResponseTap {
                 };
                 let state = if !reply.counts.any() {
                     UsageState::None
+                } else if reply.counts.absurd() {
+                    UsageState::Unknown
                 } else if reply.finished {
                     UsageState::Reported
                 } else {
@@ -262,9 +264,12 @@ impl Reader {
                 unread |= !read && complete && !body.is_empty();
             }
         }
-        facts.failures = reply.failures + u32::from(unread);
+        let absurd = reply.counts.absurd();
+        facts.failures = reply.failures + u32::from(unread) + u32::from(absurd);
         facts.usage = reply.counts.usage();
-        facts.usage_state = if reply.counts.any() {
+        facts.usage_state = if absurd {
+            UsageState::Unknown
+        } else if reply.counts.any() {
             if reply.finished {
                 UsageState::Reported
             } else {

@@ -5,6 +5,7 @@
 //! Must not know: how identity is found, what a model request does, what pages show.
 
 mod guard;
+mod models;
 
 pub use guard::Names;
 
@@ -21,7 +22,7 @@ use crate::{
     tailnet::{Accept, Accepted},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -177,8 +178,10 @@ impl<W: WhoIs> Server<W> {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 Some(endpoint)
             }
-            Route::Other => None,
+            Route::Models | Route::Other => None,
         };
+        // Programs come under names of their own and from listed origins; pages only under ours.
+        let for_programs = model_endpoint.is_some() || route == Route::Models;
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
         let identified = match &accepted_as {
             Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
@@ -193,7 +196,7 @@ impl<W: WhoIs> Server<W> {
             &request,
             &self.names,
             &config.gateway.cors_origins,
-            model_endpoint.is_some(),
+            for_programs,
         );
         let origin = match origin {
             Ok(origin) => origin,
@@ -208,13 +211,17 @@ impl<W: WhoIs> Server<W> {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
                 let mut response = match (model_endpoint, &origin) {
-                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => {
+                    (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)
                     }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
                     (None, _) => {
                         let (method, path) = (request.method().clone(), told(&request));
-                        let response = self.page(&config, &caller, request).await;
+                        let response = if route == Route::Models {
+                            self.list_models(&config, &caller, &request.into_parts().0)
+                        } else {
+                            self.page(&config, &caller, request).await
+                        };
                         let status = response.status().as_u16();
                         tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
                         response
@@ -292,6 +299,26 @@ impl<W: WhoIs> Server<W> {
                 let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
                 self.metrics.refused(failure.facts().reason);
                 refuse(&failure, None, RequestId::new())
+            }
+        }
+    }
+
+    /// The models that the caller may use.
+    fn list_models(&self, config: &Config, caller: &Arc<Caller>, parts: &Parts) -> Response<Body> {
+        match models::find(config, caller, parts) {
+            Ok(found) => {
+                let mut response = Response::new(whole(Bytes::from(found.to_string())));
+                response.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+                response
+            }
+            Err(denied) => {
+                let failure = Failure::Denied(denied);
+                self.metrics.refused(failure.facts().reason);
+                let endpoint = models::endpoint_of(parts);
+                refuse(&failure, Some(endpoint), RequestId::new())
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod claude_code;
 mod codex;
+mod models;
 
 use crate::support::{
     Gateway, Lab, gateway::Options, lab::topology, process::PATIENCE, repository,

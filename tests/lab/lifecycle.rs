@@ -23,7 +23,7 @@ async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_
         without_key: true,
         ..Options::default()
     };
-    let gateway = Gateway::joining(&lab, &config(&provider.url(), USERS), options);
+    let gateway = Gateway::joining(&lab, &config(&provider.url(), USERS), &options);
     let first = login_address(&gateway, 1).await;
     let (serves, told) = health(&gateway).await;
     assert!(!serves);
@@ -92,7 +92,7 @@ async fn a_machine_that_needs_approval_says_so_and_serves_once_approved() {
     topology["approval"] = json!(true);
     let lab = Lab::start(&topology).await;
     let config = config(&provider.url(), USERS);
-    let gateway = Gateway::joining(&lab, &config, Options::default());
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
     gateway
         .event("an admin of the tailnet has to approve", |_| Some(()))
         .await;
@@ -113,7 +113,7 @@ async fn a_node_whose_name_was_taken_tells_its_real_name() {
     topology["nodes"].as_array_mut().unwrap().remove(0);
     let lab = Lab::start(&topology).await;
     let config = config(&provider.url(), USERS);
-    let gateway = Gateway::joining(&lab, &config, Options::default());
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
     let full = gateway.serving().await;
     assert!(full.starts_with("ai-1."), "{full}");
     let name = gateway
@@ -177,7 +177,7 @@ async fn a_control_server_that_goes_down_takes_nothing_with_it() {
         dir: Some(dir),
         ..Options::default()
     };
-    let gateway = Gateway::joining(lab, &config, options);
+    let gateway = Gateway::joining(lab, &config, &options);
     gateway.event("metrics port", |_| Some(())).await;
     let (serves, _) = health(&gateway).await;
     assert!(!serves);
@@ -198,13 +198,13 @@ async fn it_ends_in_time_in_every_state() {
         without_key: true,
         ..Options::default()
     };
-    let gateway = Gateway::joining(&lab, &config, options);
+    let gateway = Gateway::joining(&lab, &config, &options);
     login_address(&gateway, 1).await;
     stops_in_time(gateway, "with a login pending").await;
 
     // Before it ever reached a control server.
     lab.post("/faults/control", json!({"down": true})).await;
-    let gateway = Gateway::joining(&lab, &config, Options::default());
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
     gateway.event("metrics port", |_| Some(())).await;
     stops_in_time(gateway, "before control answered").await;
     lab.post("/faults/control", json!({"down": false})).await;

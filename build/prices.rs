@@ -10,32 +10,31 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The catalogues of the configuration (`cost_basis`): the crate's provider, and the lists whose names are asked for.
-/// `vercel` and `azure-eu` are not in the data: what they sell stays unpriced.
-const BASES: [(&str, &str, &[&str]); 10] = [
-    ("anthropic", "anthropic", &["anthropic"]),
-    ("azure", "azure", &["azure", "openai", "anthropic"]),
-    ("bedrock", "aws", &["aws"]),
-    ("bedrock-ap", "aws", &["aws"]),
-    ("bedrock-eu", "aws", &["aws"]),
-    ("bedrock-us", "aws", &["aws"]),
-    ("google", "google", &["google"]),
-    ("openai", "openai", &["openai"]),
-    ("openrouter", "openrouter", &["openrouter"]),
-    ("vertex", "google", &["google", "anthropic"]),
+/// The crate's provider, the catalogues of the configuration (`cost_basis`) that it stands for, and the lists whose names
+/// it is asked for. `vercel` and `azure-eu` are not in the data: what they sell stays unpriced.
+const CATALOGUES: [(&str, &[&str], &[&str]); 7] = [
+    ("anthropic", &["anthropic"], &["anthropic"]),
+    ("azure", &["azure"], &["azure", "openai", "anthropic"]),
+    (
+        "aws",
+        &["bedrock", "bedrock-ap", "bedrock-eu", "bedrock-us"],
+        &["aws"],
+    ),
+    ("google", &["google"], &["google"]),
+    ("google", &["vertex"], &["google", "anthropic"]),
+    ("openai", &["openai"], &["openai"]),
+    ("openrouter", &["openrouter"], &["openrouter"]),
 ];
 
 /// Service tiers that some models price apart.
 const TIERS: [&str; 3] = ["fast", "flex", "priority"];
 
 /// Input sizes between which a change of the rates is looked for.
-const SIZES: [u64; 9] = [
-    1, 16_000, 64_000, 150_000, 250_000, 400_000, 1_000_000, 3_000_000, 10_000_000,
-];
+const SIZES: [u64; 2] = [1, 10_000_000];
 
 /// Days since 1970 between which a change is looked for: from 2026, when records begin, to 2028, every thirty.
 const DAYS: (u64, u64, usize) = (20_454, 21_400, 30);
@@ -43,24 +42,41 @@ const DAYS: (u64, u64, usize) = (20_454, 21_400, 30);
 /// Pico-dollars: for one token of each kind, for one search, for a request.
 type Rates = [u64; 8];
 
+/// The fields of `price::Rates`, in the same order.
+const FIELDS: [&str; 8] = [
+    "input",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "web_search",
+    "request",
+];
+
 /// From that day (0 = always), above that many input tokens.
 type Step = (u64, u64, Rates);
+
+/// The steps of a model, by service tier.
+type Tiers = Vec<(&'static str, Vec<Step>)>;
+
+/// Why writing to a string does not fail.
+const MEMORY: &str = "a string takes what is written to it";
 
 /// Writes the table.
 pub(crate) fn generate() {
     println!("cargo::rerun-if-changed=build/prices.rs");
     println!("cargo::rerun-if-changed=build/model-names.txt");
-    println!("cargo::rerun-if-changed=Cargo.lock");
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let names = names(&root);
     let mut table = Table::default();
-    for (basis, provider, lists) in BASES {
+    for (provider, bases, lists) in CATALOGUES {
         let names: BTreeSet<&str> = lists
             .iter()
             .flat_map(|list| names.get(*list).into_iter().flatten())
             .map(String::as_str)
             .collect();
-        table.catalogue(basis, provider, &names);
+        table.catalogue(provider, bases, &names);
     }
     let text = table.render(&root);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -68,7 +84,7 @@ pub(crate) fn generate() {
 }
 
 /// The names to ask for, by the crate's provider: the ids of the data and the lines of the file.
-fn names(root: &std::path::Path) -> BTreeMap<String, BTreeSet<String>> {
+fn names(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for provider in Calculator::bundled().providers() {
         let ids = provider.models().map(|model| model.id().to_owned());
@@ -93,138 +109,97 @@ fn names(root: &std::path::Path) -> BTreeMap<String, BTreeSet<String>> {
 #[derive(Default)]
 struct Table {
     /// Steps by catalogue, name and tier.
-    entries: BTreeMap<(String, String, String), Vec<Step>>,
+    entries: BTreeMap<[String; 3], Vec<Step>>,
 }
 
 impl Table {
-    fn catalogue(&mut self, basis: &str, provider: &str, names: &BTreeSet<&str>) {
-        // A basis that shares its provider with an earlier one is the same table under another name.
-        let shared = BASES.iter().find(|(_, other, lists)| {
-            *other == provider
-                && BASES
-                    .iter()
-                    .any(|(name, _, own)| *name == basis && own == lists)
-        });
-        if let Some((first, ..)) = shared.filter(|(first, ..)| *first != basis) {
-            let same: Vec<_> = self
-                .entries
-                .iter()
-                .filter(|((basis, ..), _)| basis == first)
-                .map(|((_, name, tier), steps)| {
-                    (
-                        (basis.to_owned(), name.clone(), tier.clone()),
-                        steps.clone(),
-                    )
-                })
-                .collect();
-            self.entries.extend(same);
-            return;
-        }
-        let mut known: BTreeMap<String, (String, Vec<(&str, Vec<Step>)>)> = BTreeMap::new();
+    fn catalogue(&mut self, provider: &str, bases: &[&str], names: &BTreeSet<&str>) {
+        let mut known: BTreeMap<String, ([u64; 2], Tiers)> = BTreeMap::new();
         for name in names {
-            let Some(id) = (Ask {
+            let ask = Ask {
                 provider,
                 model: name,
                 tier: "",
-            })
-            .model_id() else {
-                continue;
             };
-            // Names of one model share its rates; that the name is not another model's is checked.
-            let same = known.get(&id).filter(|(first, _)| {
-                let ask = |model| {
-                    Ask {
-                        provider,
-                        model,
-                        tier: "",
-                    }
-                    .signature(DAYS.0)
-                };
-                ask(first) == ask(name)
-            });
-            let tiers = match same {
-                Some((_, tiers)) => tiers.clone(),
-                None => {
-                    let tiers = tiers(provider, name);
-                    known.insert(id, ((*name).to_owned(), tiers.clone()));
-                    tiers
+            let Some(id) = ask.model_id() else { continue };
+            // Names of one model share its rates; that the id is not another model's is checked.
+            let signature = ask.signature(DAYS.0);
+            let (_, tiers) = match known.remove(&id) {
+                Some(same) if same.0 == signature => same,
+                _ => (signature, tiers(provider, name)),
+            };
+            for basis in bases {
+                for (tier, steps) in &tiers {
+                    let key = [*basis, *name, *tier].map(str::to_owned);
+                    self.entries.insert(key, steps.clone());
                 }
-            };
-            for (tier, steps) in tiers {
-                let key = (basis.to_owned(), (*name).to_owned(), tier.to_owned());
-                self.entries.insert(key, steps);
             }
+            known.insert(id, (signature, tiers));
         }
     }
 
-    fn render(&self, root: &std::path::Path) -> String {
-        let mut rates: Vec<Rates> = self
-            .entries
-            .values()
-            .flatten()
-            .map(|(_, _, rates)| *rates)
-            .collect();
+    fn render(&self, root: &Path) -> String {
+        let mut rates: Vec<Rates> = self.entries.values().flatten().map(|step| step.2).collect();
         rates.sort_unstable();
         rates.dedup();
-        let mut text = String::new();
-        writeln!(text, "static RATES: [Rates; {}] = [", rates.len()).expect("memory");
-        for [
-            input,
-            cache_read,
-            cache_write,
-            cache_write_1h,
-            output,
-            reasoning,
-            web_search,
-            request,
-        ] in &rates
-        {
-            writeln!(
-                text,
-                "    Rates {{ input: {input}, cache_read: {cache_read}, cache_write: {cache_write}, cache_write_1h: {cache_write_1h}, \
-                 output: {output}, reasoning: {reasoning}, web_search: {web_search}, request: {request} }},"
-            )
-            .expect("memory");
+        let mut text = format!("static RATES: [Rates; {}] = [\n", rates.len());
+        for row in &rates {
+            text.push_str("    Rates { ");
+            for (field, rate) in FIELDS.iter().zip(row) {
+                write!(text, "{field}: {}, ", grouped(*rate)).expect(MEMORY);
+            }
+            text.push_str("},\n");
         }
-        writeln!(
+        write!(
             text,
-            "];\nstatic ENTRIES: [Entry; {}] = [",
+            "];\nstatic ENTRIES: [Entry; {}] = [\n",
             self.entries.len()
         )
-        .expect("memory");
-        for ((basis, model, tier), steps) in &self.entries {
-            let steps: String = steps
-                .iter()
-                .fold(String::new(), |mut text, (day, above, own)| {
-                    let index = rates.binary_search(own).expect("every row was collected");
-                    let from = day * 86_400_000;
-                    write!(
-                        text,
-                        "Step {{ from: {from}, above: {above}, rates: {index} }},"
-                    )
-                    .expect("memory");
-                    text
-                });
-            writeln!(text, "    Entry {{ basis: {basis:?}, model: {model:?}, tier: {tier:?}, steps: &[{steps}] }},")
-                .expect("memory");
+        .expect(MEMORY);
+        for ([basis, model, tier], steps) in &self.entries {
+            write!(
+                text,
+                "    Entry {{ basis: {basis:?}, model: {model:?}, tier: {tier:?}, steps: &["
+            )
+            .expect(MEMORY);
+            for (day, above, own) in steps {
+                let index = rates.binary_search(own).expect("every row was collected");
+                let (from, above) = (grouped(day * 86_400_000), grouped(*above));
+                write!(
+                    text,
+                    "Step {{ from: {from}, above: {above}, rates: {index} }}, "
+                )
+                .expect(MEMORY);
+            }
+            text.push_str("] },\n");
         }
         text.push_str("];\n");
+        // FNV-1a: enough to tell two tables apart.
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let version = format!("genai-prices {} {:08x}", crate_version(root), hash >> 32);
-        writeln!(
-            text,
-            "/// The price table's version: the data's, and a hash of the table."
-        )
-        .expect("memory");
-        writeln!(text, "pub const VERSION: &str = {version:?};").expect("memory");
+        text += "/// The price table's version: the data's, and a hash of the table.\n";
+        writeln!(text, "pub const VERSION: &str = {version:?};").expect(MEMORY);
         text
     }
 }
 
+/// A number as people and lints like it: `1_000_000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push('_');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// The version of the price data, from the lock file.
-fn crate_version(root: &std::path::Path) -> String {
+fn crate_version(root: &Path) -> String {
     let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
     let mut lines = lock
         .lines()
@@ -237,7 +212,7 @@ fn crate_version(root: &std::path::Path) -> String {
 }
 
 /// The steps of a model's standard price and of each tier that differs from it; none when it has no price a token.
-fn tiers(provider: &str, model: &str) -> Vec<(&'static str, Vec<Step>)> {
+fn tiers(provider: &str, model: &str) -> Tiers {
     let mut tiers = Vec::new();
     let standard = Ask {
         provider,
@@ -253,13 +228,11 @@ fn tiers(provider: &str, model: &str) -> Vec<(&'static str, Vec<Step>)> {
         return tiers;
     }
     tiers.push(("", steps));
+    let late = [20_780, DAYS.1];
+    let usual = late.map(|day| standard.signature(day));
     for tier in TIERS {
         let apart = Ask { tier, ..standard };
-        let late = [20_780, DAYS.1];
-        if late
-            .iter()
-            .any(|day| apart.signature(*day) != standard.signature(*day))
-        {
+        if late.map(|day| apart.signature(day)) != usual {
             tiers.push((tier, apart.steps()));
         }
     }
@@ -312,20 +285,10 @@ impl Ask<'_> {
             .total_price
     }
 
-    /// Two numbers that change when any rate changes.
+    /// Two numbers, for small and large inputs, that change when any rate changes.
     fn signature(&self, day: u64) -> [u64; 2] {
-        [7_919, 2_000_003].map(|input| {
-            let tokens = [
-                input,
-                input / 3,
-                input / 5,
-                input / 11,
-                input / 2,
-                input / 7,
-                13,
-            ];
-            self.dollars(day, tokens).to_bits()
-        })
+        let small = [7_919, 2_639, 1_583, 719, 3_959, 1_131, 13];
+        [small, small.map(|count| count * 300)].map(|tokens| self.dollars(day, tokens).to_bits())
     }
 
     /// All rates at an input size.
@@ -359,13 +322,13 @@ impl Ask<'_> {
     fn steps(&self) -> Vec<Step> {
         let (first, last, stride) = DAYS;
         let grid: Vec<u64> = (first..last).step_by(stride).chain([last]).collect();
-        let changes = changes(&grid, &|day| self.signature(day));
-        let days = [first].into_iter().chain(changes);
+        let later = changes(&grid, &|day| self.signature(day));
+        let days = [first].into_iter().chain(later);
         let mut steps = Vec::new();
         for day in days {
             let from = if day == first { 0 } else { day };
             steps.push((from, 0, self.rates(day, 1)));
-            for size in changes_of_size(|size| self.rates(day, size)) {
+            for size in changes(&SIZES, &|size| self.rates(day, size)) {
                 steps.push((from, size - 1, self.rates(day, size)));
             }
         }
@@ -417,10 +380,6 @@ impl Ask<'_> {
             }
         }
     }
-}
-
-fn changes_of_size(rates: impl Fn(u64) -> Rates) -> Vec<u64> {
-    changes(&SIZES, &rates)
 }
 
 /// The places where a step function changes, found by halving between the points of a grid.

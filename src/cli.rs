@@ -80,7 +80,7 @@ pub struct RunArgs {
     /// Control server, for headscale and test tailnets (default: Tailscale's).
     #[arg(long, env = "TS_CONTROL_URL", value_name = "URL")]
     pub control_url: Option<String>,
-    /// File that holds an auth key or an OAuth client secret (also: `TS_AUTHKEY`, as the key itself or as file:PATH).
+    /// File that holds an auth key or an OAuth client secret (also: `TS_AUTHKEY`, as the key itself or as `file:PATH`).
     #[arg(long, value_name = "FILE")]
     pub auth_key_file: Option<PathBuf>,
     /// The key itself; only from the environment, since arguments are visible to other users.

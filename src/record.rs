@@ -172,10 +172,6 @@ impl RequestId {
 
     /// When the request began, by its id.
     pub const fn time(self) -> Timestamp {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "48 bits remain after the shift"
-        )]
         let ms = (self.0 >> 80) as u64;
         Timestamp(ms)
     }
@@ -228,6 +224,9 @@ pub struct Record {
     /// The status that the client saw; none before the response head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The service tier that the provider says it used; prices depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
     /// How it ended.
     pub end: End,
     /// Why the gateway refused or failed it: a word of `proxy::error`.
@@ -295,6 +294,7 @@ impl Record {
             model_served: None,
             streamed: false,
             status: None,
+            service_tier: None,
             end: End::InFlight,
             failure: None,
             timings: Timings::default(),
@@ -452,6 +452,33 @@ impl Usage {
             .saturating_add(self.cache_write_1h)
     }
 
+    /// Every figure, for sums.
+    pub fn kinds(mut self) -> [u64; 7] {
+        self.kinds_mut().map(|kind| *kind)
+    }
+
+    /// The same, to be changed.
+    pub const fn kinds_mut(&mut self) -> [&mut u64; 7] {
+        let Self {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            web_searches,
+        } = self;
+        [
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            reasoning,
+            web_searches,
+        ]
+    }
+
     /// All tokens.
     pub const fn total(&self) -> u64 {
         self.input_all().saturating_add(self.output)
@@ -469,7 +496,7 @@ pub enum UsageState {
     Reported,
     /// The stream ended early: figures up to there.
     Partial,
-    /// The response could not be parsed (too large, unknown encoding).
+    /// The response could not be parsed (too large, unknown encoding), or states what can't be.
     Unknown,
 }
 

@@ -1,5 +1,9 @@
 //! The one integration test binary. Each module says what belongs there.
-#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests fail by panicking, and pub says what helpers are for others"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start their own tasks and processes"
@@ -7,6 +11,10 @@
 
 /// The import arrows and the unsafe island.
 mod architecture;
+/// Real clients (npm and `PyPI` packages) on the private tailnet.
+mod clients;
+/// The real binary and its disk: what is recorded is exact, complete, and survives kills, faults and restarts.
+mod durability;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.
 mod gateway;
 /// The real binary on the private tailnet: identity, lifecycle, load, crashes, metrics.

@@ -141,12 +141,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let (store, writer, recovered) =
         Store::open(state.path(), options).context("opening the store")?;
-    if recovered.window.is_some() {
+    if let Some((since, until)) = recovered.window {
         tracing::warn!(
             interrupted = recovered.interrupted,
-            window_ms = recovered
-                .window
-                .map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
+            %since,
+            %until,
             "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
              moments may be missing"
         );
@@ -349,7 +348,7 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
     }));
     let this = Arc::clone(app);
     until_ended(Box::pin(async move {
-        this.connections.patrol(&this.resolver).await
+        this.connections.patrol(&this.resolver).await;
     }));
     app.live.watch(background);
     let this = Arc::clone(app);
@@ -394,6 +393,9 @@ impl App {
     }
 }
 
+/// Pages show prices as price lists do: for a million tokens.
+const PER_MILLION: u64 = 1_000_000;
+
 /// The pages, with what they look into.
 fn dashboard(app: &Arc<App>) -> Dashboard {
     let node = app.node.clone();
@@ -404,8 +406,6 @@ fn dashboard(app: &Arc<App>) -> Dashboard {
         move || node.key_expiry(),
         |config, provider, model| {
             let basis = price::resolve_basis(config, provider, model)?;
-            // Pages show prices as price lists do.
-            const PER_MILLION: u64 = 1_000_000;
             let rates = price::rates(basis.catalogue, basis.model, None, 0, Timestamp::now())?;
             Some(dashboard::Rates {
                 input: Some(rates.input * PER_MILLION),

@@ -41,8 +41,7 @@ struct Inner {
     exporter: PrometheusHandle,
     per_user: AtomicBool,
     finished: AtomicU64,
-    /// Requests under way, and whether they are streams: counted by id, so that the gauges can't drift.
-    in_flight: Mutex<HashMap<RequestId, bool>>,
+    in_flight: Mutex<InFlight>,
     /// The state last reported by the node: its series is the one that says 1.
     node_state: Mutex<&'static str>,
     started: Timestamp,
@@ -79,6 +78,27 @@ impl Drop for OpenConnection {
     }
 }
 
+/// Requests under way, and whether they are streams: counted by id, so that the gauges can't drift.
+#[derive(Debug, Default)]
+struct InFlight {
+    requests: HashMap<RequestId, bool>,
+    /// How many of them are streams.
+    streams: usize,
+}
+
+impl InFlight {
+    fn insert(&mut self, id: RequestId, streamed: bool) {
+        self.remove(id);
+        self.requests.insert(id, streamed);
+        self.streams += usize::from(streamed);
+    }
+
+    fn remove(&mut self, id: RequestId) {
+        let streamed = self.requests.remove(&id).unwrap_or(false);
+        self.streams -= usize::from(streamed);
+    }
+}
+
 // === impl Metrics ===
 
 impl Default for Metrics {
@@ -96,7 +116,7 @@ impl Metrics {
             exporter,
             per_user: AtomicBool::new(false),
             finished: AtomicU64::new(0),
-            in_flight: Mutex::new(HashMap::new()),
+            in_flight: Mutex::default(),
             node_state: Mutex::new(""),
             started: Timestamp::now(),
         }))
@@ -111,7 +131,7 @@ impl Metrics {
     pub fn observe_start(&self, record: &Record) {
         let mut in_flight = self.0.in_flight.lock();
         in_flight.insert(record.id, record.streamed);
-        self.show_in_flight(&in_flight);
+        self.show(&in_flight);
     }
 
     /// A request has ended: counts its record. To be called once for each finished record.
@@ -123,8 +143,8 @@ impl Metrics {
         }
         {
             let mut in_flight = self.0.in_flight.lock();
-            in_flight.remove(&record.id);
-            self.show_in_flight(&in_flight);
+            in_flight.remove(record.id);
+            self.show(&in_flight);
         }
         self.count(record);
         if self.0.per_user.load(Ordering::Relaxed) {
@@ -136,10 +156,10 @@ impl Metrics {
         }
     }
 
-    fn show_in_flight(&self, in_flight: &HashMap<RequestId, bool>) {
-        let streams = in_flight.values().filter(|streamed| **streamed).count();
-        self.0.families.in_flight.set([], float(in_flight.len()));
-        self.0.families.open_streams.set([], float(streams));
+    fn show(&self, in_flight: &InFlight) {
+        let families = &self.0.families;
+        families.in_flight.set([], float(in_flight.requests.len()));
+        families.open_streams.set([], float(in_flight.streams));
     }
 
     fn count(&self, record: &Record) {

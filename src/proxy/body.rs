@@ -174,7 +174,7 @@ impl Relay {
             self.exchange.progress(tap, &data);
         }
         match &mut self.filter {
-            Some(filter) => self.ready.extend(filter.push(data)),
+            Some(filter) => self.ready.extend(filter.push(&data)),
             None => self.ready.push_back(data),
         }
     }

@@ -162,6 +162,8 @@ impl Exchange {
         record.model_asked = Some(facts.model.clone());
         record.streamed = facts.stream;
         record.bytes.request = body.len() as u64;
+        // Now it is known whether this is a stream.
+        self.proxy.metrics.observe_start(record);
     }
 
     /// The request may be sent: the record gets its model, provider and session, and is written.
@@ -182,14 +184,14 @@ impl Exchange {
             record.capture = mode;
             record.session = assigned.session;
             record.parent_session = assigned.parent;
-            if mode != CaptureMode::None {
+            if mode == CaptureMode::None {
+                record.path.clear();
+            } else {
                 record.agent = assigned.agent;
                 record.tools.clone_from(&facts.tool_results);
-            } else {
-                record.path.clear();
             }
-            if mode == CaptureMode::Full && assigned.fresh {
-                record.title.clone_from(&facts.title);
+            if mode == CaptureMode::Full {
+                record.title = assigned.title;
             }
         }
         if mode == CaptureMode::Full {
@@ -303,7 +305,8 @@ impl Exchange {
                 Timestamp::now(),
             );
         }
-        self.price(&mut record, reply.service_tier.as_deref());
+        record.service_tier.clone_from(&reply.service_tier);
+        self.price(&mut record);
         self.write(record);
     }
 
@@ -326,17 +329,22 @@ impl Exchange {
     }
 
     /// What the usage is worth.
-    fn price(&self, record: &mut Record, tier: Option<&str>) {
+    fn price(&self, record: &mut Record) {
         let Some(permit) = &self.permit else { return };
         if record.usage.total() == 0 || !record.endpoint.generates() {
             record.cost.state = CostState::None;
+            return;
+        }
+        // Figures that can't be believed have no price.
+        if record.usage_state == UsageState::Unknown {
+            record.cost.state = CostState::Unpriced;
             return;
         }
         record.cost = price::price_of(
             &self.config,
             permit.provider(),
             permit.model(),
-            tier,
+            record.service_tier.as_deref(),
             &record.usage,
             record.started,
         );

@@ -70,7 +70,7 @@ impl Proxy {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 endpoint
             }
-            Route::Other => {
+            Route::Models | Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
             }
@@ -83,7 +83,7 @@ impl Proxy {
                     .await
             }
             Route::WebSocket(_) => Err(Failure::WebSocket),
-            Route::WrongMethod(_) | Route::Other => Err(Failure::WrongMethod),
+            Route::WrongMethod(_) | Route::Models | Route::Other => Err(Failure::WrongMethod),
         };
         match outcome {
             Ok((head, incoming, tap, filter)) => {
@@ -141,7 +141,7 @@ impl Proxy {
         );
         exchange.permitted(&permit, assigned, &facts, &parts.headers, &body);
 
-        let edited = edit_body(&config, &permit, &facts, body)?;
+        let edited = edit_body(&config, &permit, &facts, &body)?;
         let request = upstream_request(&permit, parts, &edited)?;
 
         exchange.sent();
@@ -237,7 +237,7 @@ fn edit_body(
     config: &Config,
     permit: &Permit,
     facts: &RequestFacts,
-    body: Bytes,
+    body: &Bytes,
 ) -> Result<Edited, Failure> {
     let include_usage = match &facts.include_usage {
         IncludeUsage::Missing(splice) if config.gateway.inject_include_usage => Some(splice),
@@ -247,7 +247,7 @@ fn edit_body(
         bare_model: permit.prefixed().then(|| permit.model().as_ref()),
         include_usage,
     };
-    let pieces = edit::edit_request(&body, facts, wanted).ok_or_else(|| {
+    let pieces = edit::edit_request(body, facts, wanted).ok_or_else(|| {
         Failure::BadRequest(format!(
             "the model's provider prefix can't be removed from an encoded body: ask for {:?}, or send the body plain",
             permit.model()

@@ -142,124 +142,132 @@ fn slug(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Header lines, and the name and version that they give.
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        &'static str,
+    );
+
+    const CASES: [Case; 22] = [
+        (
+            &[
+                ("user-agent", "claude-cli/2.1.330 (external, sdk-cli)"),
+                ("x-app", "cli"),
+            ],
+            "claude-code",
+            "2.1.330",
+        ),
+        (
+            &[
+                (
+                    "user-agent",
+                    "codex_exec/0.169.0 (Debian 12.0.0; x86_64) dumb",
+                ),
+                ("originator", "codex_exec"),
+            ],
+            "codex",
+            "0.169.0",
+        ),
+        (
+            &[(
+                "user-agent",
+                "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3",
+            )],
+            "opencode",
+            "1.18.33",
+        ),
+        (
+            &[
+                ("user-agent", "Kilo-Code/7.7.9 ai-sdk/provider-utils/4.0.27"),
+                ("x-title", "Kilo Code"),
+            ],
+            "kilo",
+            "7.7.9",
+        ),
+        (
+            &[(
+                "user-agent",
+                "kilo/latest/7.7.9/cli ai-sdk/provider-utils/4.0.27",
+            )],
+            "kilo",
+            "7.7.9",
+        ),
+        (
+            &[(
+                "user-agent",
+                "GeminiCLI-tui/0.61.0/gemini-2.5-pro (linux; x64)",
+            )],
+            "gemini-cli",
+            "0.61.0",
+        ),
+        (
+            &[("user-agent", "QwenCode/0.24.4 (linux; x64)")],
+            "qwen-code",
+            "0.24.4",
+        ),
+        (
+            &[("user-agent", "OpenAI/Python 3.54.0")],
+            "openai-python",
+            "3.54.0",
+        ),
+        (
+            &[("user-agent", "Anthropic/JS 1.12.0")],
+            "anthropic-js",
+            "1.12.0",
+        ),
+        (
+            &[(
+                "user-agent",
+                "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30",
+            )],
+            "ai-sdk",
+            "3.0.37",
+        ),
+        (
+            &[("user-agent", "langchain-anthropic/1.7.7")],
+            "langchain",
+            "1.7.7",
+        ),
+        (
+            &[("user-agent", "Agents/Python 0.20.0")],
+            "openai-agents",
+            "0.20.0",
+        ),
+        (&[("user-agent", "litellm/1.106.2")], "litellm", "1.106.2"),
+        (
+            &[("user-agent", "OpenAI/JS 5.20.1"), ("x-initiator", "agent")],
+            "copilot-cli",
+            "",
+        ),
+        (
+            &[
+                ("user-agent", "python-httpx/0.28.1"),
+                ("x-affinity", "9cc8e520"),
+            ],
+            "mistral-vibe",
+            "",
+        ),
+        (
+            &[("user-agent", "python-httpx/0.28.1")],
+            "python-httpx",
+            "0.28.1",
+        ),
+        (
+            &[("user-agent", "OpenAI/JS 5.20.1"), ("x-title", "Roo Code")],
+            "roo-code",
+            "",
+        ),
+        (&[("agent-session-id", "20261123_1")], "goose", ""),
+        (&[("user-agent", "curl/8.5.0")], "curl", "8.5.0"),
+        (&[("user-agent", "my Tool")], "my", ""),
+        (&[("user-agent", "///")], "unknown", ""),
+        (&[], "unknown", ""),
+    ];
+
     #[test]
     fn programs_by_their_lines() {
-        let cases: [(&[(&str, &str)], &str, &str); 22] = [
-            (
-                &[
-                    ("user-agent", "claude-cli/2.1.330 (external, sdk-cli)"),
-                    ("x-app", "cli"),
-                ],
-                "claude-code",
-                "2.1.330",
-            ),
-            (
-                &[
-                    (
-                        "user-agent",
-                        "codex_exec/0.169.0 (Debian 12.0.0; x86_64) dumb",
-                    ),
-                    ("originator", "codex_exec"),
-                ],
-                "codex",
-                "0.169.0",
-            ),
-            (
-                &[(
-                    "user-agent",
-                    "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3",
-                )],
-                "opencode",
-                "1.18.33",
-            ),
-            (
-                &[
-                    ("user-agent", "Kilo-Code/7.7.9 ai-sdk/provider-utils/4.0.27"),
-                    ("x-title", "Kilo Code"),
-                ],
-                "kilo",
-                "7.7.9",
-            ),
-            (
-                &[(
-                    "user-agent",
-                    "kilo/latest/7.7.9/cli ai-sdk/provider-utils/4.0.27",
-                )],
-                "kilo",
-                "7.7.9",
-            ),
-            (
-                &[(
-                    "user-agent",
-                    "GeminiCLI-tui/0.61.0/gemini-2.5-pro (linux; x64)",
-                )],
-                "gemini-cli",
-                "0.61.0",
-            ),
-            (
-                &[("user-agent", "QwenCode/0.24.4 (linux; x64)")],
-                "qwen-code",
-                "0.24.4",
-            ),
-            (
-                &[("user-agent", "OpenAI/Python 3.54.0")],
-                "openai-python",
-                "3.54.0",
-            ),
-            (
-                &[("user-agent", "Anthropic/JS 1.12.0")],
-                "anthropic-js",
-                "1.12.0",
-            ),
-            (
-                &[(
-                    "user-agent",
-                    "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30",
-                )],
-                "ai-sdk",
-                "3.0.37",
-            ),
-            (
-                &[("user-agent", "langchain-anthropic/1.7.7")],
-                "langchain",
-                "1.7.7",
-            ),
-            (
-                &[("user-agent", "Agents/Python 0.20.0")],
-                "openai-agents",
-                "0.20.0",
-            ),
-            (&[("user-agent", "litellm/1.106.2")], "litellm", "1.106.2"),
-            (
-                &[("user-agent", "OpenAI/JS 5.20.1"), ("x-initiator", "agent")],
-                "copilot-cli",
-                "",
-            ),
-            (
-                &[
-                    ("user-agent", "python-httpx/0.28.1"),
-                    ("x-affinity", "9cc8e520"),
-                ],
-                "mistral-vibe",
-                "",
-            ),
-            (
-                &[("user-agent", "python-httpx/0.28.1")],
-                "python-httpx",
-                "0.28.1",
-            ),
-            (
-                &[("user-agent", "OpenAI/JS 5.20.1"), ("x-title", "Roo Code")],
-                "roo-code",
-                "",
-            ),
-            (&[("agent-session-id", "20261123_1")], "goose", ""),
-            (&[("user-agent", "curl/8.5.0")], "curl", "8.5.0"),
-            (&[("user-agent", "my Tool")], "my", ""),
-            (&[("user-agent", "///")], "unknown", ""),
-            (&[], "unknown", ""),
-        ];
-        for (lines, name, version) in cases {
+        for (lines, name, version) in CASES {
             let mut headers = HeaderMap::new();
             for (key, value) in lines {
                 headers.insert(*key, value.parse().unwrap());

@@ -3,7 +3,10 @@
 //! Owns: the list of header lines that carry one, and the keys made of them. In: header lines and the ids of the body.
 //! Out: a session id that depends on the caller and the client too, since some programs number their sessions by day.
 
-use crate::{record::SessionId, tap::SessionHints};
+use crate::{
+    record::SessionId,
+    tap::{SessionHints, first64},
+};
 use http::{HeaderMap, HeaderName};
 
 /// Header lines with a session id, the first wins; then the body's.
@@ -65,9 +68,7 @@ pub(super) fn session(user: &str, client: &str, id: &str) -> SessionId {
 
 /// A key of some parts; none of them can pass for another.
 pub(super) fn key(parts: &[&[u8]]) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash(parts).as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    first64(&hash(parts))
 }
 
 fn hash(parts: &[&[u8]]) -> blake3::Hash {

@@ -9,7 +9,7 @@ use super::file::ReadError;
 use super::filter::{Conditions, Filter, Found, Indexes, Page, STEPS, Walk};
 use super::schema::{self, Facet, HourlyParts};
 use super::summary::{Session, User};
-use super::usage::{Counters, ToolCounters, ToolKey, UsageKey, part};
+use super::usage::{Counters, ToolCounters, ToolKey, UsageKey, add, add_usage, part};
 use super::{AuditEntry, ConfigVersion, Files, Store, captures};
 use crate::record::{Capture, CostState, Record, RequestId, SessionId, Timestamp, Usage};
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -325,11 +325,11 @@ impl Store {
             })
         })?;
         for (key, counters) in self.counters()? {
-            totals.requests += counters.requests;
-            super::usage::add_usage(&mut totals.usage, &counters.usage);
-            totals.cost_pico += counters.cost_pico;
+            add(&mut totals.requests, counters.requests);
+            add_usage(&mut totals.usage, &counters.usage);
+            add(&mut totals.cost_pico, counters.cost_pico);
             if key.cost == CostState::Unpriced {
-                totals.unpriced += counters.requests;
+                add(&mut totals.unpriced, counters.requests);
             }
         }
         Ok(totals)

@@ -3,7 +3,7 @@
 //! Owns: [`Session`], [`User`] and the arithmetic that keeps a summary equal to the sum of its records while they start,
 //! are checkpointed, finish and go. Must not know: tables, threads.
 
-use super::usage::{add_usage, subtract_usage};
+use super::usage::{add, add_usage, subtract_usage};
 use crate::record::{CostState, End, Record, RequestId, SessionId, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,7 +103,12 @@ impl Session {
     /// Counts a record in.
     pub(super) fn add(&mut self, record: &Record) {
         self.first = self.first.min(record.started);
-        let end = Timestamp(record.started.0 + record.timings.total_us / 1000);
+        let end = Timestamp(
+            record
+                .started
+                .0
+                .saturating_add(record.timings.total_us / 1000),
+        );
         self.last = self.last.max(end);
         if record.id >= self.newest {
             self.newest = record.id;
@@ -120,7 +125,7 @@ impl Session {
         self.in_flight += u64::from(record.end == End::InFlight);
         self.errors += u64::from(failed(record));
         add_usage(&mut self.usage, &record.usage);
-        self.cost_pico += record.cost.pico;
+        add(&mut self.cost_pico, record.cost.pico);
         self.unpriced += u64::from(record.cost.state == CostState::Unpriced);
         if let Some(model) = &record.model
             && (self.models.len() < MODELS || self.models.contains_key(model))

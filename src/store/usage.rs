@@ -2,6 +2,7 @@
 //!
 //! Owns: [`UsageKey`], [`Counters`], [`Histogram`], the tool counters and their row layout. In: a finished record. Out:
 //! what `/metrics`, the pages and `export` add up; all three read the same rows.
+//! Sums saturate: whatever a record says, its batch can be written.
 //! Must not know: transactions, threads.
 
 use super::codec::{Varints, put_varint};
@@ -197,19 +198,21 @@ impl Histogram {
 
     /// How many were observed.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
+        self.buckets
+            .iter()
+            .fold(0, |sum, bucket| sum.saturating_add(*bucket))
     }
 
     fn observe(&mut self, us: u64) {
-        self.sum_us += us;
+        add(&mut self.sum_us, us);
         let bucket = Self::BOUNDS_US.partition_point(|bound| *bound < us);
-        self.buckets[bucket] += 1;
+        add(&mut self.buckets[bucket], 1);
     }
 
     fn add(&mut self, other: &Self) {
-        self.sum_us += other.sum_us;
+        add(&mut self.sum_us, other.sum_us);
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
-            *mine += theirs;
+            add(mine, theirs);
         }
     }
 }
@@ -253,11 +256,11 @@ impl Counters {
 
     /// Adds another row.
     pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
+        add(&mut self.requests, other.requests);
         add_usage(&mut self.usage, &other.usage);
-        self.cost_pico += other.cost_pico;
-        self.request_bytes += other.request_bytes;
-        self.response_bytes += other.response_bytes;
+        add(&mut self.cost_pico, other.cost_pico);
+        add(&mut self.request_bytes, other.request_bytes);
+        add(&mut self.response_bytes, other.response_bytes);
         self.first_byte.add(&other.first_byte);
         self.total.add(&other.total);
     }
@@ -318,39 +321,23 @@ impl Counters {
     }
 }
 
+/// Adds a number; a sum that would overflow stays at its greatest.
+pub(super) fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
 /// Adds tokens, kind by kind.
 pub(super) fn add_usage(sum: &mut Usage, more: &Usage) {
-    for (sum, more) in kinds(sum).into_iter().zip(kinds(&mut more.clone())) {
-        *sum += *more;
+    for (sum, more) in sum.kinds_mut().into_iter().zip(more.kinds()) {
+        add(sum, more);
     }
 }
 
 /// Takes tokens away again, kind by kind.
 pub(super) fn subtract_usage(sum: &mut Usage, less: &Usage) {
-    for (sum, less) in kinds(sum).into_iter().zip(kinds(&mut less.clone())) {
-        *sum = sum.saturating_sub(*less);
+    for (sum, less) in sum.kinds_mut().into_iter().zip(less.kinds()) {
+        *sum = sum.saturating_sub(less);
     }
-}
-
-fn kinds(usage: &mut Usage) -> [&mut u64; 7] {
-    let Usage {
-        input,
-        cache_read,
-        cache_write,
-        cache_write_1h,
-        output,
-        reasoning,
-        web_searches,
-    } = usage;
-    [
-        input,
-        cache_read,
-        cache_write,
-        cache_write_1h,
-        output,
-        reasoning,
-        web_searches,
-    ]
 }
 
 /// Under what tool calls are counted.
@@ -395,9 +382,9 @@ impl ToolCounters {
 
     /// Adds another row.
     pub fn add(&mut self, other: &Self) {
-        self.calls += other.calls;
-        self.errors += other.errors;
-        self.argument_bytes += other.argument_bytes;
+        add(&mut self.calls, other.calls);
+        add(&mut self.errors, other.errors);
+        add(&mut self.argument_bytes, other.argument_bytes);
     }
 
     pub(super) fn to_row(self) -> Vec<u8> {

@@ -78,7 +78,7 @@ impl<'a> Block<'a> {
 
     fn turn(self, role: Role, conversation: &mut Conversation<'a>) {
         if self.is_call() {
-            let arguments = self.input.map_or("{}", serde_json::value::RawValue::get);
+            let arguments = self.input.map_or("{}", Raw::get);
             conversation.call(self.id, self.name, arguments);
         } else if self.kind == "tool_result" {
             let text = self.content.map(texts).unwrap_or_default();
@@ -101,7 +101,7 @@ pub(super) fn message(reply: &mut Reply, raw: Raw<'_>) {
         "content" => json::elements(value, |block| {
             let block = Block::read(block);
             if block.is_call() {
-                let arguments = block.input.map_or("", serde_json::value::RawValue::get);
+                let arguments = block.input.map_or("", Raw::get);
                 reply.call(&block.id, &block.name, arguments);
             } else if block.kind == "text"
                 && let Some(text) = block.text.and_then(json::string)
@@ -155,7 +155,7 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
                     }
                 }
                 _ => {}
-            })
+            });
         }
         ("content_block_stop", ..) => reply.turn.end_text(),
         ("message_delta", _, _, delta) => {

@@ -51,7 +51,7 @@ pub(super) fn history<'a>(
                         conversation.call(call.id, call.name, &call.arguments);
                     });
                 }
-                if let Some(call) = legacy_call.filter(|call| json::is_object(call)) {
+                if let Some(call) = legacy_call.filter(|call| json::is_object(*call)) {
                     let call = Call::function(call);
                     conversation.call(call.id, call.name, &call.arguments);
                 }

@@ -47,6 +47,7 @@ pub(super) struct Conversation<'a> {
     role: Option<Role>,
     history: u64,
     replies: Vec<u64>,
+    /// What the title is made of: the beginning of a text.
     title: Option<String>,
     /// The title is from this turn.
     titled: bool,
@@ -72,7 +73,7 @@ impl<'a> Conversation<'a> {
         self.turn.end_text();
         if role == Role::User {
             if !self.titled {
-                self.title = Some(title(&own));
+                self.title = Some(clip(&own, 8 * TITLE).to_owned());
                 self.titled = true;
             }
             if self.replies.is_empty() {
@@ -179,7 +180,8 @@ impl<'a> Conversation<'a> {
             replies: self.replies,
             ..SessionHints::default()
         };
-        (hints, self.title, self.results)
+        let title = self.title.map(|text| title(&text));
+        (hints, title, self.results)
     }
 }
 

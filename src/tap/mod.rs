@@ -25,6 +25,7 @@ pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request};
 pub use response::{ResponseFacts, ResponseTap};
 pub use sse::{SseDecoder, SseItem};
 pub use turn::chain;
+pub(crate) use turn::first64;
 pub use usage_chunk::UsageChunkFilter;
 
 /// `text` cut to at most `limit` bytes, at a character.

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::record::{ToolCall, Usage};
 
+/// Tokens of one kind that one reply may state: a thousand times what the largest models take. More is no count, and must
+/// not fill sums that everybody's figures are part of.
+const TOKENS: u64 = 1 << 30;
+
 /// Tool calls kept of one reply.
 const CALLS: usize = 256;
 
@@ -39,8 +43,22 @@ impl Counts {
         self.input.is_some() || self.input_all.is_some() || self.output.is_some()
     }
 
-    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    /// The counts, cut to what can be one.
     pub(super) fn usage(&self) -> Usage {
+        let mut usage = self.stated();
+        for count in usage.kinds_mut() {
+            *count = (*count).min(TOKENS);
+        }
+        usage
+    }
+
+    /// Whether a stated count can't be one.
+    pub(super) fn absurd(&self) -> bool {
+        self.stated() != self.usage()
+    }
+
+    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    fn stated(&self) -> Usage {
         let of = Option::unwrap_or_default;
         let cache_read = of(self.cache_read);
         let cache_write_1h = of(self.cache_write_1h);
@@ -83,15 +101,15 @@ pub(super) struct Reply {
     pub(super) started: bool,
     /// Pieces that could not be read.
     pub(super) failures: u32,
-    calls: Vec<Call>,
+    calls: Vec<OpenCall>,
 }
 
 /// A tool call, possibly still open.
 #[derive(Debug)]
-struct Call {
+struct OpenCall {
     /// The dialect's index of it.
     index: u64,
-    call: ToolCall,
+    tool: ToolCall,
     hash: CallHash,
 }
 
@@ -104,9 +122,9 @@ impl Reply {
     /// A call begins; `index` is how its fragments name it.
     pub(super) fn begin_call(&mut self, index: u64, id: &str, name: &str) {
         if self.calls.len() < CALLS {
-            self.calls.push(Call {
+            self.calls.push(OpenCall {
                 index,
-                call: ToolCall {
+                tool: ToolCall {
                     name: clip(name, NAME).to_owned(),
                     call: clip(id, NAME).to_owned(),
                     argument_bytes: 0,
@@ -125,7 +143,7 @@ impl Reply {
     /// Arguments of the newest call of that index.
     pub(super) fn arguments(&mut self, index: u64, fragment: &str) {
         if let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) {
-            call.call.argument_bytes += fragment.len() as u64;
+            call.tool.argument_bytes += fragment.len() as u64;
             call.hash.arguments(fragment);
         }
     }
@@ -151,7 +169,7 @@ impl Reply {
         }
         std::mem::take(&mut self.calls)
             .into_iter()
-            .map(|call| call.call)
+            .map(|call| call.tool)
             .collect()
     }
 }

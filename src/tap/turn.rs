@@ -27,9 +27,10 @@ pub fn chain(before: u64, turn: u64) -> u64 {
 }
 
 /// The first eight bytes of a hash, as a number.
-pub(super) fn first64(hash: &blake3::Hash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+pub(crate) fn first64(hash: &blake3::Hash) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }
 
 /// Collects the parts of one turn.

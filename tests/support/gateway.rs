@@ -81,18 +81,18 @@ impl Gateway {
 
     /// On the tailnet, once it serves there.
     pub async fn on(lab: &Lab, config: &str, options: Options) -> Self {
-        let gateway = Self::joining(lab, config, options);
+        let gateway = Self::joining(lab, config, &options);
         gateway.serving().await;
         gateway
     }
 
     /// On the tailnet, without waiting.
-    pub fn joining(lab: &Lab, config: &str, options: Options) -> Self {
+    pub fn joining(lab: &Lab, config: &str, options: &Options) -> Self {
         let dir = options
             .dir
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        let mut command = command(&dir, config, &options);
+        let mut command = command(&dir, config, options);
         command.args(["--hostname", "ai", "--control-url", &lab.control_url]);
         if !options.without_key {
             command.env("TS_AUTHKEY", KEY);

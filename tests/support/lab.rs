@@ -118,8 +118,10 @@ impl Lab {
             .unwrap()
             .iter()
             .find(|forward| forward["node"] == node && forward["to"] == target)
-            .map(|forward| format!("http://{}", forward["listen"].as_str().unwrap()))
-            .unwrap_or_else(|| panic!("no forward from {node} to {target}: {}", state["forwards"]))
+            .map_or_else(
+                || panic!("no forward from {node} to {target}: {}", state["forwards"]),
+                |forward| format!("http://{}", forward["listen"].as_str().unwrap()),
+            )
     }
 
     /// What the lab knows of a node.

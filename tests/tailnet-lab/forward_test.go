@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -114,15 +113,9 @@ func TestAPIErrors(t *testing.T) {
 func TestProgram(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout := os.Stdout
-	os.Stdout = w
-	defer func() { os.Stdout = stdout }()
+	r, w := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, Options{}, "topology.json") }()
+	go func() { ended <- run(ctx, Options{}, "topology.json", w) }()
 	var ready struct {
 		Ready              bool
 		ControlURL, APIURL string

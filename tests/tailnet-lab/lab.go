@@ -25,7 +25,6 @@ const (
 	domain      = "tail-scale.ts.net"
 	joinTimeout = 30 * time.Second
 	joinAtOnce  = 16 // more only fight for the processors
-	pathLimit   = 3 * time.Second
 )
 
 // Options are the flags of the program.
@@ -173,65 +172,6 @@ func (l *Lab) startClients(ctx context.Context, specs []NodeSpec) ([]string, err
 	paceCollector(len(l.clients)) // not before: a small heap would be collected all the time
 	l.mu.Unlock()
 	return names, errors.Join(errs...)
-}
-
-// awaitPaths waits until the clients reach the processes from outside that
-// are online.
-func (l *Lab) awaitPaths(ctx context.Context, clients []string) {
-	var outside []string
-	l.tailnet.Read(func() {
-		for _, n := range l.tailnet.nodes {
-			if !n.client && n.ready() {
-				outside = append(outside, n.host)
-			}
-		}
-	})
-	atOnce(len(clients), func(i int) {
-		for _, name := range outside {
-			l.awaitPath(ctx, clients[i], name)
-		}
-	})
-}
-
-// prepare keeps the paths between clients that serve and processes from
-// outside known, as these will dial and may not know to wait.
-func (l *Lab) prepare(ctx context.Context) {
-	type pair struct{ client, outside string }
-	done := map[pair]string{} // the path it was done for
-	for {
-		var next []pair
-		err := l.tailnet.Await(ctx, func() bool {
-			for _, c := range l.tailnet.nodes {
-				for _, n := range l.tailnet.nodes {
-					if !c.serves || n.client || !n.ready() {
-						continue
-					}
-					p, path := pair{c.host, n.host}, route(c, n).Path
-					if done[p] != path {
-						done[p] = path
-						next = append(next, p)
-					}
-				}
-			}
-			return len(next) > 0
-		})
-		if err != nil {
-			return
-		}
-		for _, p := range next {
-			go l.awaitPath(ctx, p.client, p.outside)
-		}
-	}
-}
-
-// awaitPath waits a while until a client reaches a process from outside,
-// which may not want to be reached.
-func (l *Lab) awaitPath(ctx context.Context, client, outside string) {
-	if c := l.Client(client); c != nil {
-		ctx, cancel := context.WithTimeout(ctx, pathLimit)
-		defer cancel()
-		c.awaitPath(ctx, outside)
-	}
 }
 
 // atOnce calls f for 0..n-1, a few at a time.

@@ -34,14 +34,14 @@ func main() {
 			stop()
 		}()
 	}
-	if err := run(ctx, opts, *topology); err != nil {
+	if err := run(ctx, opts, *topology, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "tailnet-lab: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// run starts the lab, announces it and keeps it until ctx ends.
-func run(ctx context.Context, opts Options, topologyFile string) error {
+// run starts the lab, announces it on out and keeps it until ctx ends.
+func run(ctx context.Context, opts Options, topologyFile string, out io.Writer) error {
 	start := time.Now()
 	var topo Topology
 	if topologyFile != "" {
@@ -69,7 +69,7 @@ func run(ctx context.Context, opts Options, topologyFile string) error {
 	ready["ready"] = true
 	ready["ms"] = time.Since(start).Milliseconds()
 	ready["go"] = runtime.Version()
-	if err := json.NewEncoder(os.Stdout).Encode(ready); err != nil {
+	if err := json.NewEncoder(out).Encode(ready); err != nil {
 		return err
 	}
 	<-ctx.Done()

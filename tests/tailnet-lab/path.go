@@ -26,7 +26,7 @@ import (
 const (
 	dialTimeout  = 10 * time.Second
 	discoTry     = 300 * time.Millisecond
-	handshakeTry = 600 * time.Millisecond // the first
+	handshakeTry = 200 * time.Millisecond // the first
 	directLimit  = time.Second            // after that a relayed path will do
 )
 
@@ -143,6 +143,9 @@ func (c *Client) knows(path string) bool {
 // Ping asks a peer for an answer: icmp, disco or tsmp.
 func (c *Client) Ping(ctx context.Context, host string, kind tailcfg.PingType) (*ipnstate.PingResult, error) {
 	r, err := c.tailnet.Route(c.Name, host)
+	if err == nil && kind != tailcfg.PingDisco { // the others need a handshake
+		r, err = c.awaitPath(ctx, host)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ pub enum NodeView {
 #[derive(Clone, Debug)]
 pub enum AnyWhoIs {
     /// The development listener's fixed user.
-    Dev(DevWhoIs),
+    Dev(Box<DevWhoIs>),
     /// The node.
     #[cfg(feature = "tailnet")]
     Node(crate::tailnet::Node),
@@ -56,6 +56,13 @@ impl WhoIs for AnyWhoIs {
 }
 
 /// Joins the tailnet, or prepares the development listener.
+#[cfg_attr(
+    not(feature = "tailnet"),
+    expect(
+        clippy::unused_async,
+        reason = "without a node there is nothing to wait for"
+    )
+)]
 pub(super) async fn start(
     args: &RunArgs,
     state: &StateDir,
@@ -85,7 +92,7 @@ impl NodeView {
     /// Who is asked for identities.
     pub fn whois(&self) -> AnyWhoIs {
         match self {
-            Self::Dev { whois } => AnyWhoIs::Dev(whois.clone()),
+            Self::Dev { whois } => AnyWhoIs::Dev(Box::new(whois.clone())),
             #[cfg(feature = "tailnet")]
             Self::Tailnet(own) => AnyWhoIs::Node(own.node().clone()),
         }
@@ -146,6 +153,13 @@ impl NodeView {
     }
 
     /// Leaves the tailnet's network (not the tailnet).
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
     pub(super) async fn close(&self) {
         match self {
             Self::Dev { .. } => {}
@@ -156,6 +170,13 @@ impl NodeView {
 }
 
 /// Follows the node's state until it is closed: names, log lines, and changes of who is who.
+#[cfg_attr(
+    not(feature = "tailnet"),
+    expect(
+        clippy::unused_async,
+        reason = "without a node there is nothing to wait for"
+    )
+)]
 pub(super) async fn follow(app: &Arc<App>) {
     match &app.node {
         NodeView::Dev { .. } => {

@@ -63,7 +63,7 @@ impl Connector {
             });
             direct.enforce_http(false);
             direct.set_nodelay(true);
-            direct.set_keepalive(Some(Duration::from_secs(60)));
+            direct.set_keepalive(Some(Duration::from_mins(1)));
             Way::Host {
                 direct,
                 proxies: Arc::new(Matcher::from_env()),

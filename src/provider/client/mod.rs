@@ -177,7 +177,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("pools", &self.pools.lock().len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

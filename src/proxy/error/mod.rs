@@ -13,7 +13,6 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
 use tracing::Level;
 
 /// Why the gateway did not deliver a provider's response.
@@ -172,7 +171,7 @@ impl Failure {
                 "foreign_origin",
                 "permission_error",
                 "access_denied",
-                "access denied: web pages of other sites may not call this gateway (cors.origins lists exceptions)".into(),
+                "access denied: web pages of other sites may not call this gateway (gateway.cors.origins lists exceptions)".into(),
                 false,
                 Level::WARN,
             ),
@@ -363,9 +362,10 @@ impl Failure {
     /// What administrators need to know beyond the public sentence.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { detail, .. } | Self::Broken { detail, .. } => Some(detail),
+            Self::Unreachable { detail, .. }
+            | Self::Broken { detail, .. }
+            | Self::Unidentified(Unidentified::Failed(detail)) => Some(detail),
             Self::NoCredential { missing, .. } => Some(missing),
-            Self::Unidentified(Unidentified::Failed(detail)) => Some(detail),
             Self::Unidentified(
                 Unidentified::UnknownPeer
                 | Unidentified::Nobody
@@ -391,23 +391,20 @@ impl Failure {
     /// The response, in the words of a dialect; without one, the flat body of the gateway's own paths.
     pub fn response(&self, dialect: Option<Dialect>, id: RequestId) -> Response<Bytes> {
         let facts = self.facts();
+        let message = serde_json::Value::from(facts.message.as_str());
         let body = match dialect {
-            Some(Dialect::AnthropicMessages) => json!({
-                "type": "error",
-                "error": { "type": facts.anthropic, "message": facts.message },
-                "request_id": id,
-            }),
-            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => json!({
-                "error": {
-                    "message": facts.message,
-                    "type": openai_type(facts.status),
-                    "param": null,
-                    "code": facts.openai,
-                }
-            }),
-            None => json!({ "error": facts.message }),
+            Some(Dialect::AnthropicMessages) => format!(
+                r#"{{"type":"error","error":{{"type":"{}","message":{message}}},"request_id":"{id}"}}"#,
+                facts.anthropic,
+            ),
+            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => format!(
+                r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
+                openai_type(facts.status),
+                facts.openai,
+            ),
+            None => format!(r#"{{"error":{message}}}"#),
         };
-        let mut response = Response::new(Bytes::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = facts.status;
         let head = response.headers_mut();
         head.insert(
@@ -496,10 +493,10 @@ pub(super) fn log(failure: &Failure, record: &Record) {
     let detail = failure.detail().unwrap_or("");
     match facts.level {
         Level::ERROR => {
-            tracing::error!(%request, login, model, reason, detail, "request failed: {message}")
+            tracing::error!(%request, login, model, reason, detail, "request failed: {message}");
         }
         Level::WARN => {
-            tracing::warn!(%request, login, model, reason, detail, "request failed: {message}")
+            tracing::warn!(%request, login, model, reason, detail, "request failed: {message}");
         }
         Level::INFO => tracing::info!(%request, login, model, reason, "request refused: {message}"),
         _ => tracing::debug!(%request, login, reason, "request refused: {message}"),

@@ -302,3 +302,42 @@ async fn exports_are_complete_and_safe_in_a_spreadsheet() {
         Err(ExportError::NoCsv)
     ));
 }
+
+#[tokio::test]
+async fn the_greatest_figures_saturate_and_never_stop_the_store() {
+    let (store, writer) = store();
+    let most = u64::MAX;
+    for number in 0..3 {
+        let mut record = finished(record(id(10, number)));
+        record.usage = Usage {
+            input: most,
+            cache_read: most,
+            cache_write: most,
+            cache_write_1h: most,
+            output: most,
+            reasoning: most,
+            web_searches: most,
+        };
+        record.cost.pico = most;
+        record.bytes = Bytes {
+            request: most,
+            response: most,
+        };
+        record.timings.first_byte_us = most;
+        record.timings.total_us = most;
+        record.tools = vec![ToolCall {
+            name: "Bash".into(),
+            argument_bytes: most,
+            ..ToolCall::default()
+        }];
+        writer.finish(record, None);
+        // One at a time: rows that are stored are added to as well.
+        writer.flush().await.unwrap();
+    }
+    let totals = store.totals().unwrap();
+    assert_eq!((totals.requests, totals.cost_pico), (3, most));
+    assert_eq!(totals.usage.output, most);
+    let session = store.session(SessionId(7)).unwrap().unwrap();
+    assert_eq!((session.requests, session.usage.input), (3, most));
+    assert_eq!(writer.stats().last_error, None);
+}

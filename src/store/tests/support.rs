@@ -37,6 +37,7 @@ pub(super) fn record(id: RequestId) -> Record {
         model_served: None,
         streamed: true,
         status: None,
+        service_tier: None,
         end: End::InFlight,
         failure: None,
         timings: Timings::default(),

@@ -357,38 +357,3 @@ proptest! {
         }
     }
 }
-
-/// Prints what reading costs; run by hand with `--ignored --nocapture` in a release build.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn cost_of_reading() {
-    let text = "The quick brown fox jumps over the lazy dog, and says \\\"hi\\\".\\n".repeat(15);
-    let turn = format!(
-        r#"{{"role":"user","content":[{{"type":"text","text":"{text}"}}]}},{{"role":"assistant","content":[{{"type":"text","text":"{text}"}},{{"type":"tool_use","id":"toolu_1","name":"Bash","input":{{"command":"ls -la"}}}}]}}"#
-    );
-    let tools = r#"{"name":"t","description":"A tool that does a thing","input_schema":{"type":"object","properties":{"a":{"type":"string"}}}}"#;
-    let tools = [tools; 160].join(",");
-    for turns in [12, 240] {
-        let messages = vec![turn.as_str(); turns].join(",");
-        let body = format!(
-            r#"{{"model":"claude","tools":[{tools}],"messages":[{messages}],"stream":true}}"#
-        );
-        let begin = tokio::time::Instant::now();
-        let times = 2000 / turns;
-        for _ in 0..times {
-            read(Endpoint::AnthropicMessages, &body);
-        }
-        println!(
-            "{} bytes: {:?}",
-            body.len(),
-            begin.elapsed() / u32::try_from(times).unwrap()
-        );
-    }
-    let image = format!(
-        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image","source":{{"type":"base64","data":"{}"}}}}]}}]}}"#,
-        "QUJD".repeat(16 << 20)
-    );
-    let begin = tokio::time::Instant::now();
-    read(Endpoint::AnthropicMessages, &image);
-    println!("{} bytes with an image: {:?}", image.len(), begin.elapsed());
-}

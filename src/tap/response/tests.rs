@@ -389,3 +389,37 @@ proptest! {
         read(endpoint, &head(&name), body.chunks(33), false);
     }
 }
+
+#[test]
+fn figures_that_no_reply_can_have_are_cut_and_said_to_be_unknown() {
+    const MOST: u64 = 1 << 30;
+    let bodies = [
+        (
+            Endpoint::AnthropicMessages,
+            r#"{"usage":{"input_tokens":18446744073709551615,"output_tokens":5,"cache_read_input_tokens":18446744073709551615}}"#,
+        ),
+        (
+            Endpoint::OpenaiChat,
+            r#"{"choices":[],"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":5}}"#,
+        ),
+        (
+            Endpoint::OpenaiResponses,
+            r#"{"output":[],"usage":{"input_tokens":18446744073709551615,"output_tokens":5}}"#,
+        ),
+    ];
+    for (endpoint, body) in bodies {
+        let facts = read(endpoint, &head("json"), [body.as_bytes()], true);
+        assert_eq!(facts.usage_state, UsageState::Unknown, "{body}");
+        assert_eq!((facts.usage.input, facts.usage.output), (MOST, 5), "{body}");
+        assert!(facts.usage.cache_read <= MOST, "{body}");
+        assert_eq!(facts.failures, 1, "{body}");
+    }
+    let body = r#"{"usage":{"input_tokens":1073741824,"output_tokens":5}}"#;
+    let facts = read(
+        Endpoint::AnthropicMessages,
+        &head("json"),
+        [body.as_bytes()],
+        true,
+    );
+    assert_eq!(facts.usage_state, UsageState::Reported);
+}

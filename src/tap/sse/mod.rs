@@ -172,18 +172,9 @@ impl SseDecoder {
     }
 }
 
-/// Where the first line ends, looked for in blocks that the compiler can compare at once.
+/// Where the first line ends.
 pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let is_end = |byte: &u8| *byte == b'\n' || *byte == b'\r';
-    let mut at = 0;
-    for block in bytes.chunks(BLOCK) {
-        if block.iter().fold(false, |found, byte| found | is_end(byte)) {
-            return block.iter().position(is_end).map(|within| at + within);
-        }
-        at += block.len();
-    }
-    None
+    memchr::memchr2(b'\n', b'\r', bytes)
 }
 
 #[cfg(test)]

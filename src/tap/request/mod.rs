@@ -281,7 +281,7 @@ impl<'a> Top<'a> {
         let mut models = Vec::new();
         let mut unreadable = false;
         for list in &self.models {
-            json::elements(list, |model| match owned(model) {
+            json::elements(*list, |model| match owned(model) {
                 Some(model) if models.len() < OTHER_MODELS => models.push(model),
                 _ => unreadable = true,
             });

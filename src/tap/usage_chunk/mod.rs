@@ -37,7 +37,7 @@ enum Line {
 
 impl UsageChunkFilter {
     /// The next bytes; gives back what may go on, in order.
-    pub fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
+    pub fn push(&mut self, chunk: &Bytes) -> Vec<Bytes> {
         let mut out = Vec::new();
         // What of the chunk passes but was not given out yet begins at `passed`, the event under way at `from`.
         let (mut passed, mut from) = (0, 0);
@@ -48,7 +48,7 @@ impl UsageChunkFilter {
             from = 1;
             passed = usize::from(removed);
         }
-        while let Some(end) = self.event_end(&chunk, from) {
+        while let Some(end) = self.event_end(chunk, from) {
             let own = &chunk[from..end];
             let ours = !self.passing
                 && if self.held.is_empty() {
@@ -69,7 +69,7 @@ impl UsageChunkFilter {
             self.after_cr = (end == chunk.len() && chunk[end - 1] == b'\r').then_some(ours);
             from = end;
         }
-        self.rest(&chunk, from, passed, &mut out);
+        self.rest(chunk, from, passed, &mut out);
         out
     }
 
@@ -100,8 +100,6 @@ impl UsageChunkFilter {
         while let Some(byte) = chunk.get(at) {
             at += 1;
             match (self.line, byte) {
-                // The second half of CRLF.
-                (Line::StartAfterCr, b'\n') => self.line = Line::Start,
                 (Line::Start, b'\n') => {
                     self.line = Line::Start;
                     return Some(at);
@@ -110,6 +108,7 @@ impl UsageChunkFilter {
                     self.line = Line::Start;
                     return Some(at + usize::from(chunk.get(at) == Some(&b'\n')));
                 }
+                // The end of a line, or the second half of its CRLF.
                 (_, b'\n') => self.line = Line::Start,
                 (_, b'\r') => self.line = Line::StartAfterCr,
                 (_, _) => {

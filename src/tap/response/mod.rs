@@ -20,6 +20,7 @@ use crate::{
     record::{ToolCall, Usage, UsageState},
 };
 use http::{HeaderMap, header::CONTENT_TYPE};
+use serde_json::value::RawValue;
 use std::io::{self, Write};
 
 /// Bytes of a JSON body that are kept.
@@ -77,7 +78,7 @@ enum Body {
     /// In a coding that is not known.
     Unreadable,
     Read {
-        decoder: Decoder<Reader>,
+        decoder: Box<Decoder<Reader>>,
         /// Bytes came in.
         fed: bool,
         /// Decoding failed: the rest is lost.
@@ -140,6 +141,8 @@ impl ResponseTap {
                 };
                 let state = if !reply.counts.any() {
                     UsageState::None
+                } else if reply.counts.absurd() {
+                    UsageState::Unknown
                 } else if reply.finished {
                     UsageState::Reported
                 } else {
@@ -166,17 +169,16 @@ impl ResponseTap {
                 decoder,
                 fed,
                 broken,
-            } => match decoder.sink_mut() {
-                Some(reader) => {
+            } => {
+                if let Some(reader) = decoder.sink_mut() {
                     // A body that decodes to nothing ended before its coding did.
                     let nothing = complete && *fed && !reader.received;
                     reader.finish(complete, *broken || nothing, &mut facts);
-                }
-                None => {
+                } else {
                     facts.usage_state = UsageState::Unknown;
                     facts.failures = 1;
                 }
-            },
+            }
         }
         facts
     }
@@ -209,7 +211,7 @@ impl Body {
         };
         match Decoder::new(coding, reader, DECODED) {
             Ok(decoder) => Self::Read {
-                decoder,
+                decoder: Box::new(decoder),
                 fed: false,
                 broken: false,
             },
@@ -262,9 +264,12 @@ impl Reader {
                 unread |= !read && complete && !body.is_empty();
             }
         }
-        facts.failures = reply.failures + u32::from(unread);
+        let absurd = reply.counts.absurd();
+        facts.failures = reply.failures + u32::from(unread) + u32::from(absurd);
         facts.usage = reply.counts.usage();
-        facts.usage_state = if reply.counts.any() {
+        facts.usage_state = if absurd {
+            UsageState::Unknown
+        } else if reply.counts.any() {
             if reply.finished {
                 UsageState::Reported
             } else {
@@ -339,7 +344,7 @@ impl JsonBody {
         let Ok(text) = std::str::from_utf8(&self.bytes) else {
             return false;
         };
-        let Ok(raw) = serde_json::from_str(text) else {
+        let Ok(raw) = json::parse(text) else {
             return false;
         };
         if !json::is_object(raw) {
@@ -362,7 +367,9 @@ impl JsonBody {
                 continue;
             };
             let mut values = serde_json::Deserializer::from_str(object).into_iter();
-            let Some(Ok(raw)) = values.next() else {
+            let Some(Ok(Some(raw))) = values.next().map(|value: Result<&RawValue, _>| {
+                value.map(|value| json::parse(value.get()).ok())
+            }) else {
                 continue;
             };
             match dialect {

@@ -258,49 +258,7 @@ fn response(random: &mut Random) -> Scripted {
         _ => events(random),
     };
     let (coding, body) = encoded(random, &plain);
-    let mut head = random.header_lines();
-    head.push((
-        "content-type".into(),
-        random
-            .of(&[
-                "application/json",
-                "text/event-stream",
-                "text/event-stream; charset=utf-8",
-                "odd/type",
-            ])
-            .as_bytes()
-            .to_vec(),
-    ));
-    if !coding.is_empty() {
-        head.push(("content-encoding".into(), coding.as_bytes().to_vec()));
-    }
-    for (name, value) in [
-        ("retry-after", "17"),
-        ("x-should-retry", "true"),
-        ("request-id", "req_of_the_provider"),
-        ("anthropic-ratelimit-tokens-remaining", "12"),
-        ("date", "Mon, 01 Jan 2001 00:00:00 GMT"),
-        ("server-timing", "edge;dur=1"),
-        ("aperture-request-id", "forged"),
-        ("vary", "accept-encoding"),
-    ] {
-        if random.one_in(2) {
-            head.push((name.into(), value.into()));
-        }
-    }
-    for row in HEAD_EDITS
-        .iter()
-        .filter(|row| row.side == Side::Response && row.edit == Edit::Drop)
-    {
-        if random.one_in(5) {
-            head.push((
-                row.name.replace('*', "allow-origin"),
-                b"of the provider".to_vec(),
-            ));
-        }
-    }
-    shuffle(random, &mut head);
-
+    let mut head = response_lines(random, coding);
     let mut wire = format!("HTTP/1.1 {status} Whatever\r\n").into_bytes();
     wire.extend(lines(&head));
     let mut trailers = Lines::new();
@@ -358,6 +316,53 @@ fn response(random: &mut Random) -> Scripted {
         then,
         broken: can_break,
     }
+}
+
+/// Header lines of a response: what nobody knows, what clients live by, and what must not pass.
+fn response_lines(random: &mut Random, coding: &str) -> Lines {
+    let mut head = random.header_lines();
+    head.push((
+        "content-type".into(),
+        random
+            .of(&[
+                "application/json",
+                "text/event-stream",
+                "text/event-stream; charset=utf-8",
+                "odd/type",
+            ])
+            .as_bytes()
+            .to_vec(),
+    ));
+    if !coding.is_empty() {
+        head.push(("content-encoding".into(), coding.as_bytes().to_vec()));
+    }
+    for (name, value) in [
+        ("retry-after", "17"),
+        ("x-should-retry", "true"),
+        ("request-id", "req_of_the_provider"),
+        ("anthropic-ratelimit-tokens-remaining", "12"),
+        ("date", "Mon, 01 Jan 2001 00:00:00 GMT"),
+        ("server-timing", "edge;dur=1"),
+        ("aperture-request-id", "forged"),
+        ("vary", "accept-encoding"),
+    ] {
+        if random.one_in(2) {
+            head.push((name.into(), value.into()));
+        }
+    }
+    for row in HEAD_EDITS
+        .iter()
+        .filter(|row| row.side == Side::Response && row.edit == Edit::Drop)
+    {
+        if random.one_in(5) {
+            head.push((
+                row.name.replace('*', "allow-origin"),
+                b"of the provider".to_vec(),
+            ));
+        }
+    }
+    shuffle(random, &mut head);
+    head
 }
 
 /// Events of no particular meaning, with every kind of line end.

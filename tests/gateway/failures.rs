@@ -7,9 +7,11 @@ use super::{
 use crate::support::{Gateway, config, gateway, http as client};
 use ::http::Method;
 use aperture::record::{CostState, End, Record, UsageState};
+use futures_util::future::join_all;
 use provider::{CutHow, Encoding, Garbage, Matcher, Options, Point, Provider, Script};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const ENDPOINTS: [(&str, &str); 4] = [
     ("/v1/messages", "claude-haiku-4-5"),
@@ -32,7 +34,7 @@ async fn ask(gateway: &Gateway, path: &str, body: &str) -> (Head, Received) {
     wire.response().await
 }
 
-/// What a failure must look like: status, Anthropic type, OpenAI code.
+/// What a failure must look like: status, Anthropic type, `OpenAI` code.
 type Words = (u16, &'static str, &'static str);
 
 /// Checks an answer of the gateway itself; gives back its sentence and its request id.
@@ -143,11 +145,9 @@ async fn error_answers_of_providers_pass_unchanged_and_cost_nothing() {
 #[tokio::test]
 async fn a_provider_without_a_response_head_is_answered_for_in_the_callers_dialect() {
     let provider = Provider::start(Options::default()).await.unwrap();
-    let gateway = start(&document(
-        &provider.url(),
-        "\"timeouts\": {\"first_byte\": \"300ms\"}",
-    ))
-    .await;
+    let patient = start(&document(&provider.url(), "")).await;
+    let hasty = "\"timeouts\": {\"first_byte\": \"300ms\"}";
+    let hasty = start(&document(&provider.url(), hasty)).await;
     let point = Some(Point::BeforeHead);
     let broken: Words = (502, "api_error", "provider_broke_off");
     let cases = [
@@ -194,10 +194,15 @@ async fn a_provider_without_a_response_head_is_answered_for_in_the_callers_diale
         ),
     ];
     let mut answered = Vec::new();
-    for (script, words, _) in &cases {
+    for (script, words, reason) in &cases {
+        let gateway = if *reason == "timeout" {
+            &hasty
+        } else {
+            &patient
+        };
         for (path, model) in ENDPOINTS {
             provider.script_times(1, Matcher::any(), script.clone());
-            let (head, body) = ask(&gateway, path, &body_for(model, true)).await;
+            let (head, body) = ask(gateway, path, &body_for(model, true)).await;
             let (message, id) = own_words(path, &head, &body.bytes, *words);
             assert!(
                 message.contains("provider anthropic") || message.contains("provider openai"),
@@ -210,7 +215,8 @@ async fn a_provider_without_a_response_head_is_answered_for_in_the_callers_diale
             answered.push((id, words.0));
         }
     }
-    let records = gateway.finished(answered.len()).await;
+    let mut records = patient.finished(16).await;
+    records.extend(hasty.finished(4).await);
     assert_recorded(&records, &answered);
     for (index, record) in records.iter().enumerate() {
         let (_, _, reason) = &cases[index / ENDPOINTS.len()];
@@ -259,17 +265,19 @@ async fn a_provider_that_falls_silent_in_its_response_is_cut_off_after_the_idle_
     let provider = Provider::start(Options::default()).await.unwrap();
     let gateway = start(&document(
         &provider.url(),
-        "\"timeouts\": {\"chunk_idle\": \"300ms\"}",
+        "\"timeouts\": {\"chunk_idle\": \"1s\"}",
     ))
     .await;
-    for (path, model) in ENDPOINTS {
-        let streamed = !path.ends_with("count_tokens");
-        let script = Script {
-            stall: Some(Point::MidStream),
-            ..Script::text("one two three four")
-        };
-        provider.script_times(1, Matcher::any(), script);
-        let (head, body) = ask(&gateway, path, &body_for(model, streamed)).await;
+    let script = Script {
+        stall: Some(Point::MidStream),
+        ..Script::text("one two three four")
+    };
+    provider.script(Matcher::any(), script);
+    let asked = ENDPOINTS.map(|(path, model)| {
+        let (gateway, streamed) = (&gateway, !path.ends_with("count_tokens"));
+        async move { (path, ask(gateway, path, &body_for(model, streamed)).await) }
+    });
+    for (path, (head, body)) in join_all(asked).await {
         assert_eq!(head.status(), 200);
         assert_eq!(body.ended, Ended::Broken, "{path}");
         assert!(!body.bytes.is_empty(), "{path}");
@@ -530,7 +538,7 @@ async fn bodies_beyond_the_limit_get_413_declared_or_not() {
 #[tokio::test]
 async fn clients_that_stop_in_their_head_or_body_are_not_waited_for() {
     let provider = Provider::start(Options::default()).await.unwrap();
-    let settings = "\"timeouts\": {\"body_idle\": \"300ms\", \"header_read\": \"300ms\"}";
+    let settings = "\"timeouts\": {\"body_idle\": \"300ms\", \"header_read\": \"1s\"}";
     let gateway = start(&document(&provider.url(), settings)).await;
     let begun = Instant::now();
     let mut answered = Vec::new();
@@ -551,15 +559,17 @@ async fn clients_that_stop_in_their_head_or_body_are_not_waited_for() {
         answered.push((id, 408));
     }
     // No head in time, or none at all: the connection ends without an answer.
-    for part in [
+    let parts = [
         "",
         "POST /v1/messages HTTP/1.1\r\nhost:",
         "PRI * HTTP/2.0\r\n",
-    ] {
+    ];
+    let waiting = async |part: &str| {
         let mut wire = Wire::connect(&gateway.url).await;
         assert!(wire.write(part.as_bytes()).await);
         wire.closed().await;
-    }
+    };
+    join_all(parts.map(waiting)).await;
     assert!(begun.elapsed() < Duration::from_secs(20));
     assert_recorded(&gateway.finished(4).await, &answered);
 }

@@ -95,19 +95,21 @@ async fn pipelined_requests_are_answered_in_order() {
     let provider = Provider::start(Options::default()).await.unwrap();
     let gateway = start(&document(&provider.url(), "")).await;
     let mut wire = Wire::connect(&gateway.url).await;
-    let mut requests = String::new();
+    let mut requests = Vec::new();
     for number in 0..5 {
         let body = message(
             "claude-haiku-4-5",
             &format!("number {number}"),
             number % 2 == 1,
         );
-        requests.push_str(&format!(
-            "POST /v1/messages HTTP/1.1\r\nhost: ai\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ));
+        let length = body.len();
+        write!(
+            requests,
+            "POST /v1/messages HTTP/1.1\r\nhost: ai\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
     }
-    assert!(wire.write(requests.as_bytes()).await);
+    assert!(wire.write(&requests).await);
     for number in 0..5 {
         let (head, body) = wire.response().await;
         assert_eq!((head.status(), body.ended), (200, Ended::Whole));

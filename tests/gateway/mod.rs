@@ -1,7 +1,10 @@
 //! The real binary on its development listener.
 
 mod bytes;
+mod commands;
 mod failures;
+mod lifecycle;
+mod protocols;
 mod random;
 mod streams;
 mod usage;

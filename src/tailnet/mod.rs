@@ -11,7 +11,7 @@ mod accept;
 mod dev;
 pub mod localapi;
 
-pub use accept::{Accept, Accepted, Connector, Io, Memory};
+pub use accept::{Accept, Accepted, Connector, Io, Memory, Origin};
 pub use dev::{DevListener, NotLoopback};
 
 #[cfg(feature = "tailnet")]

@@ -32,7 +32,7 @@ use crate::{
     session::Sessions,
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
-    tailnet::{Accept, DevListener},
+    tailnet::{Accept, DevListener, LIBRARY_VERSION},
 };
 use anyhow::Context as _;
 use serde::Serialize;
@@ -162,6 +162,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
 
     let metrics = Metrics::new();
+    metrics.set_build(crate::VERSION, LIBRARY_VERSION);
     let requests = Tasks::default();
     // Outlives the requests: the node, the store's helpers, the control socket.
     let background = Tasks::default();
@@ -360,6 +361,7 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
                 this.resolver.set_capabilities(capabilities(&config));
                 this.connections.set_limits(limits(&config));
                 this.writer.set_retention(retention(&config));
+                this.metrics.set_per_user(config.gateway.metrics_per_user);
             }
             if versions.changed().await.is_err() {
                 return;

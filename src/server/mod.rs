@@ -19,7 +19,7 @@ use crate::{
     proxy::{Proxy, body::Body, error::Failure, refuse},
     record::RequestId,
     shutdown::Tasks,
-    tailnet::{Accept, Accepted},
+    tailnet::{Accept, Accepted, Origin},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -103,15 +103,18 @@ impl<W: WhoIs> Server<W> {
 
     /// Serves one connection to its end.
     async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
-        let Accepted { io, peer } = accepted;
+        let Accepted { io, peer, node } = accepted;
         let config = self.live.current();
-        // Who it is when it is accepted: an address that passes to another node later ends this connection, and one that
-        // was nobody's then is never served on it.
-        let accepted_as = self
-            .resolver
-            .resolve(peer.ip(), None)
-            .await
-            .map(|caller| caller.node.clone());
+        // Who made it: an address that passes to another node later ends this connection, and one that was nobody's then
+        // is never served on it.
+        let accepted_as = match node {
+            Origin::Node(node) => Ok(NodeId::from(node)),
+            Origin::Nobody => Err(Unidentified::UnknownPeer),
+            Origin::Unknown => {
+                let caller = self.resolver.recheck(peer.ip()).await;
+                caller.map(|caller| caller.node.clone())
+            }
+        };
         let guard = match self.connections.register(peer, accepted_as.clone().ok()) {
             Ok(guard) => guard,
             Err(too_many) => {

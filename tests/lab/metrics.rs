@@ -5,15 +5,17 @@ use crate::support::{http, message, process::Process};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// Alice is admin, prometheus may read metrics, bob is a user.
+/// Alice is admin, bob is a user.
 pub(super) const READERS: &str = r#"
     {"src": ["alice@example.com"], "grants": [{"role": "admin"}, {"providers": [{"provider": "*", "model": "*"}]}]},
-    {"src": ["bob@example.com"], "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "*"}]}]},
-    {"src": ["tag:prometheus"], "grants": [{"read_metrics": true}]}"#;
+    {"src": ["bob@example.com"], "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "*"}]}]}"#;
 
-/// The node that Prometheus scrapes through.
+/// The node that Prometheus scrapes through: the tailnet's policy lets it read metrics, and nothing else.
 fn scraper() -> Value {
-    json!({"name": "prom", "user": "alice@example.com", "tags": ["tag:prometheus"], "forward": ["ai:80", "ai:9090"]})
+    json!({
+        "name": "prom", "user": "alice@example.com", "tags": ["tag:prometheus"], "forward": ["ai:80", "ai:9090"],
+        "caps": {"tailscale.com/cap/aperture": [{"read_metrics": true}]},
+    })
 }
 
 #[tokio::test]

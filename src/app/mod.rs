@@ -361,6 +361,10 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
                 this.connections.set_limits(limits(&config));
                 this.writer.set_retention(retention(&config));
             }
+            // At the start, and when it has become shorter: the store itself only looks from time to time.
+            if let Err(error) = this.writer.prune(Timestamp::now()).await {
+                tracing::debug!(%error, "nothing was removed yet");
+            }
             if versions.changed().await.is_err() {
                 return;
             }

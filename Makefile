@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab demo demo-check check test test-go clients soak docs clean
+.PHONY: help setup build lab demo demo-check check test test-go clients soak bench docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,11 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
+
+bench: build lab ## What the gateway costs, beside direct calls; BENCH="--write --what NAME" keeps the table
+	@scripts/setup test
+	@cargo build --release --locked -p provider -p load
+	scripts/in-namespace scripts/bench --bin $(BIN)/release --lab $(LAB) $(BENCH)
 
 docs: ## Write the generated references
 	@cargo run --locked --quiet -- docs --write

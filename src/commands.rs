@@ -17,7 +17,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use std::{io::Write as _, path::Path, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 use tracing_subscriber::EnvFilter;
 
 /// How long the store may take to close after a command has used it.
@@ -61,6 +66,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_env("APERTURE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),

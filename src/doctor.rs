@@ -6,7 +6,7 @@
 
 use crate::{
     app::App,
-    config::{Config, Provider},
+    config::{Class, Config, Provider},
     endpoint::Endpoint,
     identity::Caller,
     policy,
@@ -214,12 +214,11 @@ fn document(app: &App, config: &Config, report: &mut Report) {
     }
     for finding in status.findings.iter() {
         let hint = finding.hint.as_deref().unwrap_or_default();
-        report.add(
-            "configuration",
-            Outcome::Warning,
-            finding.message.clone(),
-            hint,
-        );
+        let outcome = match finding.class {
+            Class::Broken | Class::Mistake => Outcome::Warning,
+            Class::Advice => Outcome::Note,
+        };
+        report.add("configuration", outcome, finding.message.clone(), hint);
     }
     if config.everyone_is_admin() {
         report.add(

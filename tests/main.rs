@@ -11,6 +11,8 @@
 
 /// The import arrows and the unsafe island.
 mod architecture;
+/// Real clients (npm and `PyPI` packages) on the private tailnet.
+mod clients;
 /// The real binary and its disk: what is recorded is exact, complete, and survives kills, faults and restarts.
 mod durability;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.

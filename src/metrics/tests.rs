@@ -428,8 +428,7 @@ fn the_gateways_own_state_is_shown() {
     assert_eq!(get("connections_refused_total", refused), "1");
     let cached = labels([("result", "cached")]);
     assert_eq!(get("identity_lookups_total", cached), "1");
-    let large = labels([("reason", "too_large")]);
-    assert_eq!(get("tap_failures_total", large), "1");
+    assert_eq!(get("tap_failures_total", labels([])), "2");
     let ok = labels([("result", "ok")]);
     assert_eq!(get("config_reloads_total", ok), "1");
     assert_eq!(get("config_last_reload_ok", labels([])), "0");

@@ -6,10 +6,12 @@
 
 use super::exchange::Exchange;
 use crate::{
+    provider::headers,
     record::End,
     tap::{ResponseTap, UsageChunkFilter},
 };
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,6 +22,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep};
+
+/// How long a cut waits for what was handed over before: hyper forgets what it has not written yet when a body fails.
+const FLUSH: Duration = Duration::from_millis(10);
 
 /// A response body of the gateway.
 #[derive(Debug)]
@@ -81,8 +86,12 @@ pub struct Relay {
     tap: Option<ResponseTap>,
     filter: Option<UsageChunkFilter>,
     ready: VecDeque<Bytes>,
+    /// What follows the last byte.
+    trailers: Option<HeaderMap>,
     /// The provider has sent its last byte.
     drained: bool,
+    /// Why the client will be cut off, once it has what came before.
+    failing: Option<BodyError>,
     idle_limit: Duration,
     idle: Pin<Box<Sleep>>,
 }
@@ -101,7 +110,9 @@ impl Relay {
             tap: Some(tap),
             filter,
             ready: VecDeque::new(),
+            trailers: None,
             drained: false,
+            failing: None,
             idle_limit,
             idle: Box::pin(sleep(idle_limit)),
         }
@@ -114,6 +125,15 @@ impl Relay {
                 self.exchange.delivered(chunk.len());
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
+            if let Some(trailers) = self.trailers.take() {
+                // Nothing can follow them, and nobody asks again.
+                self.drained = true;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            if self.failing.is_some() {
+                ready!(self.idle.as_mut().poll(cx));
+                return Poll::Ready(self.failing.take().map(Err));
+            }
             if self.drained {
                 self.end(End::Complete);
                 return Poll::Ready(None);
@@ -121,24 +141,26 @@ impl Relay {
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 // Polled last: a provider that has something to say is never called silent.
                 ready!(self.idle.as_mut().poll(cx));
-                self.end(End::Timeout);
-                return Poll::Ready(Some(Err(BodyError::Idle(self.idle_limit.as_secs()))));
+                self.fail(End::Timeout, BodyError::Idle(self.idle_limit.as_secs()));
+                continue;
             };
             match frame {
                 None => {
                     self.drained = true;
-                    self.ready
-                        .extend(self.filter.take().and_then(|mut filter| filter.finish()));
+                    self.release();
                 }
                 Some(Err(error)) => {
-                    self.end(End::UpstreamError);
-                    return Poll::Ready(Some(Err(error.into())));
+                    self.fail(End::UpstreamError, error.into());
                 }
                 Some(Ok(frame)) => {
                     self.idle.as_mut().reset(Instant::now() + self.idle_limit);
                     match frame.into_data() {
                         Ok(data) => self.data(data),
-                        Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                        Err(other) => {
+                            self.release();
+                            self.trailers = other.into_trailers().ok();
+                            self.trailers.iter_mut().for_each(headers::to_client);
+                        }
                     }
                 }
             }
@@ -161,7 +183,23 @@ impl Relay {
     fn ended(&self) -> bool {
         use http_body::Body as _;
         self.ready.is_empty()
+            && self.trailers.is_none()
+            && self.failing.is_none()
             && (self.drained || self.filter.is_none() && self.inner.is_end_stream())
+    }
+
+    /// The rest will not come: the client gets what was handed over, then it is cut off.
+    fn fail(&mut self, end: End, error: BodyError) {
+        self.end(end);
+        self.failing = Some(error);
+        self.drained = true;
+        self.idle.as_mut().reset(Instant::now() + FLUSH);
+    }
+
+    /// Lines up what the filter still holds: no more of it comes.
+    fn release(&mut self) {
+        self.ready
+            .extend(self.filter.take().and_then(|mut filter| filter.finish()));
     }
 
     /// Reports the end, once.

@@ -70,7 +70,7 @@ impl Proxy {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 endpoint
             }
-            Route::Other => {
+            Route::Models | Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
             }
@@ -83,7 +83,7 @@ impl Proxy {
                     .await
             }
             Route::WebSocket(_) => Err(Failure::WebSocket),
-            Route::WrongMethod(_) | Route::Other => Err(Failure::WrongMethod),
+            Route::WrongMethod(_) | Route::Models | Route::Other => Err(Failure::WrongMethod),
         };
         match outcome {
             Ok((head, incoming, tap, filter)) => {

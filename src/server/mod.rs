@@ -5,6 +5,7 @@
 //! Must not know: how identity is found, what a model request does, what pages show.
 
 mod guard;
+mod models;
 
 pub use guard::Names;
 
@@ -21,7 +22,7 @@ use crate::{
     tailnet::{Accept, Accepted},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -38,6 +39,9 @@ use std::{
     },
     time::Duration,
 };
+
+/// Characters of a path that logs and answers repeat.
+const PATH_TOLD: usize = 200;
 
 /// Everything that a request can reach.
 pub struct Server<W: WhoIs> {
@@ -101,14 +105,14 @@ impl<W: WhoIs> Server<W> {
     async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
         let Accepted { io, peer } = accepted;
         let config = self.live.current();
-        // Who it is when it is accepted: an address that passes to another node later ends this connection.
-        let node = self
+        // Who it is when it is accepted: an address that passes to another node later ends this connection, and one that
+        // was nobody's then is never served on it.
+        let accepted_as = self
             .resolver
             .resolve(peer.ip(), None)
             .await
-            .ok()
             .map(|caller| caller.node.clone());
-        let guard = match self.connections.register(peer, node.clone()) {
+        let guard = match self.connections.register(peer, accepted_as.clone().ok()) {
             Ok(guard) => guard,
             Err(too_many) => {
                 self.metrics.connection_refused("too_many");
@@ -120,11 +124,11 @@ impl<W: WhoIs> Server<W> {
 
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
-            let (server, asked, node) = (Arc::clone(&self), Arc::clone(&asked), node);
+            let (server, asked) = (Arc::clone(&self), Arc::clone(&asked));
             service_fn(move |request| {
                 asked.store(true, Ordering::Relaxed);
-                let (server, node) = (Arc::clone(&server), node.clone());
-                async move { Ok::<_, Infallible>(server.answer(port, peer, node, request).await) }
+                let (server, accepted_as) = (Arc::clone(&server), accepted_as.clone());
+                async move { Ok::<_, Infallible>(server.answer(port, peer, accepted_as, request).await) }
             })
         };
         let builder = builder(&config);
@@ -166,7 +170,7 @@ impl<W: WhoIs> Server<W> {
         &self,
         port: Port,
         peer: SocketAddr,
-        node: Option<NodeId>,
+        accepted_as: Result<NodeId, Unidentified>,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
@@ -174,10 +178,16 @@ impl<W: WhoIs> Server<W> {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 Some(endpoint)
             }
-            Route::Other => None,
+            Route::Models | Route::Other => None,
         };
+        // Programs come under names of their own and from listed origins; pages only under ours.
+        let for_programs = model_endpoint.is_some() || route == Route::Models;
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
-        let caller = match self.resolver.resolve(peer.ip(), node.as_ref()).await {
+        let identified = match &accepted_as {
+            Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
+            Err(why) => Err(why.clone()),
+        };
+        let caller = match identified {
             Ok(caller) => caller,
             Err(why) => return self.unidentified(why, model_endpoint),
         };
@@ -186,7 +196,7 @@ impl<W: WhoIs> Server<W> {
             &request,
             &self.names,
             &config.gateway.cors_origins,
-            model_endpoint.is_some(),
+            for_programs,
         );
         let origin = match origin {
             Ok(origin) => origin,
@@ -197,15 +207,32 @@ impl<W: WhoIs> Server<W> {
                 return refuse(&failure, model_endpoint, RequestId::new());
             }
         };
+        let limit = config.gateway.limits.head_bytes;
+        if head_size(&request) > limit {
+            let failure = Failure::HeadTooLarge(limit);
+            self.metrics.refused(failure.facts().reason);
+            tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
+            return refuse(&failure, model_endpoint, RequestId::new());
+        }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
                 let mut response = match (model_endpoint, &origin) {
-                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => {
+                    (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)
                     }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
-                    (None, _) => self.page(&config, &caller, request).await,
+                    (None, _) => {
+                        let (method, path) = (request.method().clone(), told(&request));
+                        let response = if route == Route::Models {
+                            self.list_models(&config, &caller, &request.into_parts().0)
+                        } else {
+                            self.page(&config, &caller, request).await
+                        };
+                        let status = response.status().as_u16();
+                        tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
+                        response
+                    }
                 };
                 if let Some(origin) = origin {
                     guard::allow(response.headers_mut(), &origin);
@@ -233,7 +260,12 @@ impl<W: WhoIs> Server<W> {
                 other => other.facts().message,
             }
         );
-        refuse(&failure, endpoint, RequestId::new())
+        let mut response = refuse(&failure, endpoint, RequestId::new());
+        // The next connection is asked about anew.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 
     /// Everything that is not a model: pages, the root, and paths that do not exist.
@@ -270,11 +302,31 @@ impl<W: WhoIs> Server<W> {
                     .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
                 response
             }
-            _ => refuse(
-                &Failure::NoEndpoint(path.chars().take(200).collect()),
-                None,
-                RequestId::new(),
-            ),
+            _ => {
+                let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
+                self.metrics.refused(failure.facts().reason);
+                refuse(&failure, None, RequestId::new())
+            }
+        }
+    }
+
+    /// The models that the caller may use.
+    fn list_models(&self, config: &Config, caller: &Arc<Caller>, parts: &Parts) -> Response<Body> {
+        match models::find(config, caller, parts) {
+            Ok(found) => {
+                let mut response = Response::new(whole(Bytes::from(found.to_string())));
+                response.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+                response
+            }
+            Err(denied) => {
+                let failure = Failure::Denied(denied);
+                self.metrics.refused(failure.facts().reason);
+                let endpoint = models::endpoint_of(parts);
+                refuse(&failure, Some(endpoint), RequestId::new())
+            }
         }
     }
 
@@ -333,12 +385,29 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Bytes of a request's head, as HTTP/1.1 writes it (hyper's own limit is only on what it buffers).
+fn head_size<B>(request: &Request<B>) -> usize {
+    let line = request.method().as_str().len() + request.uri().path().len();
+    let query = request.uri().query().map_or(0, str::len);
+    let fields: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    line + query + fields
+}
+
 /// Whether a WebSocket is asked for.
 fn upgrades(request: &Request<Incoming>) -> bool {
     request
         .headers()
         .get(header::UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The path as logs and answers repeat it: cut, and without the query, which may hold a key.
+fn told(request: &Request<Incoming>) -> String {
+    request.uri().path().chars().take(PATH_TOLD).collect()
 }
 
 fn whole(bytes: Bytes) -> Body {

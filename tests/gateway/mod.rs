@@ -1,8 +1,27 @@
 //! The real binary on its development listener.
 
+mod bytes;
+mod failures;
+mod random;
+mod streams;
+mod usage;
+mod wire;
+
 use crate::support::{EVERYBODY, Gateway, chat, config, gateway::Options, http, message};
 use aperture::record::{CostState, End, UsageState};
 use provider::Provider;
+
+/// A configuration for everybody, with settings of the gateway: `"timeouts": {…}, "limits": {…}`.
+fn document(provider: &str, settings: &str) -> String {
+    let config = config(provider, EVERYBODY);
+    let open = config.strip_suffix('}').unwrap();
+    format!("{open}  \"gateway\": {{{settings}}},\n}}")
+}
+
+/// A gateway with that configuration.
+async fn start(document: &str) -> Gateway {
+    Gateway::dev(document, Options::default()).await
+}
 
 #[tokio::test]
 async fn both_founding_requests_are_answered_and_recorded() {

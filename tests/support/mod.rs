@@ -4,13 +4,14 @@ pub mod gateway;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod wire;
 
 pub use gateway::Gateway;
 pub use lab::Lab;
 
 use std::path::PathBuf;
 
-/// Whether tests run at full size (`make soak`).
+/// Whether the long versions of tests run.
 pub fn soak() -> bool {
     std::env::var_os("APERTURE_SOAK").is_some()
 }

@@ -191,8 +191,11 @@ impl Own {
                 tracing::warn!(%url, "this node has to be logged in: open the address");
             }
             NodeState::NeedsLogin(None) => {
-                notify(&[sd_notify::NotifyState::Status("waiting for a login")]);
-                tracing::warn!("this node has to be logged in: no address for it has arrived yet");
+                // On every first start for a moment, before the key is used or an address arrives.
+                notify(&[sd_notify::NotifyState::Status("logging in")]);
+                tracing::info!(
+                    "logging in to the tailnet: the control server has not answered yet"
+                );
             }
             NodeState::NeedsApproval => {
                 notify(&[sd_notify::NotifyState::Status(

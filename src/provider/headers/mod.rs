@@ -189,6 +189,12 @@ pub const HEAD_EDITS: &[HeadEdit] = &[
         "names pages of the tailnet",
     ),
     row(Side::Request, "expect", Edit::Drop, "answered here"),
+    row(
+        Side::Request,
+        "trailer",
+        Edit::Drop,
+        "the body is sent whole, without trailers",
+    ),
     row(Side::Request, "host", Edit::Set, "names the provider"),
     row(
         Side::Request,
@@ -288,7 +294,6 @@ const HOP_BY_HOP: &[&str] = &[
     "keep-alive",
     "proxy-connection",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
     "http2-settings",

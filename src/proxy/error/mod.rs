@@ -13,7 +13,6 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::json;
 use tracing::Level;
 
 /// Why the gateway did not deliver a provider's response.
@@ -37,6 +36,10 @@ pub enum Failure {
     BodyTooLarge(u64),
     /// The client stopped sending its body.
     BodyStalled,
+    /// The client left before its body was whole.
+    BodyBroken,
+    /// The head is larger than the limit, in bytes.
+    HeadTooLarge(usize),
     /// The provider's credential is not there (`env:` or `file:` without a value).
     NoCredential {
         /// The provider's id.
@@ -168,7 +171,7 @@ impl Failure {
                 "foreign_origin",
                 "permission_error",
                 "access_denied",
-                "access denied: web pages of other sites may not call this gateway (cors.origins lists exceptions)".into(),
+                "access denied: web pages of other sites may not call this gateway (gateway.cors.origins lists exceptions)".into(),
                 false,
                 Level::WARN,
             ),
@@ -213,7 +216,7 @@ impl Failure {
                 "body_too_large",
                 "request_too_large",
                 "request_too_large",
-                format!("the request body is larger than {limit} bytes (gateway.limits.request_body)"),
+                format!("the request body is larger than {limit} bytes (gateway.limits.request_body_bytes)"),
                 false,
                 Level::INFO,
             ),
@@ -224,6 +227,24 @@ impl Failure {
                 "request_timeout",
                 "the request body did not arrive in time".into(),
                 true,
+                Level::INFO,
+            ),
+            Self::BodyBroken => row(
+                StatusCode::BAD_REQUEST,
+                "body_broken",
+                "invalid_request_error",
+                "invalid_request",
+                "the request body broke off".into(),
+                true,
+                Level::DEBUG,
+            ),
+            Self::HeadTooLarge(limit) => row(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "invalid_request_error",
+                "head_too_large",
+                format!("the request's head is larger than {limit} bytes (gateway.limits.head_bytes)"),
+                false,
                 Level::INFO,
             ),
             Self::NoCredential { provider, .. } => row(
@@ -315,6 +336,8 @@ impl Failure {
             Self::BadRequest("the body is not a JSON object".into()),
             Self::BodyTooLarge(1024),
             Self::BodyStalled,
+            Self::BodyBroken,
+            Self::HeadTooLarge(1024),
             Self::NoCredential {
                 provider: provider(),
                 missing: "environment variable ACME_API_KEY".into(),
@@ -357,6 +380,8 @@ impl Failure {
             | Self::BadRequest(_)
             | Self::BodyTooLarge(_)
             | Self::BodyStalled
+            | Self::BodyBroken
+            | Self::HeadTooLarge(_)
             | Self::Timeout { .. }
             | Self::Draining
             | Self::Internal(_) => None,
@@ -366,23 +391,20 @@ impl Failure {
     /// The response, in the words of a dialect; without one, the flat body of the gateway's own paths.
     pub fn response(&self, dialect: Option<Dialect>, id: RequestId) -> Response<Bytes> {
         let facts = self.facts();
+        let message = serde_json::Value::from(facts.message.as_str());
         let body = match dialect {
-            Some(Dialect::AnthropicMessages) => json!({
-                "type": "error",
-                "error": { "type": facts.anthropic, "message": facts.message },
-                "request_id": id,
-            }),
-            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => json!({
-                "error": {
-                    "message": facts.message,
-                    "type": openai_type(facts.status),
-                    "param": null,
-                    "code": facts.openai,
-                }
-            }),
-            None => json!({ "error": facts.message }),
+            Some(Dialect::AnthropicMessages) => format!(
+                r#"{{"type":"error","error":{{"type":"{}","message":{message}}},"request_id":"{id}"}}"#,
+                facts.anthropic,
+            ),
+            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => format!(
+                r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
+                openai_type(facts.status),
+                facts.openai,
+            ),
+            None => format!(r#"{{"error":{message}}}"#),
         };
-        let mut response = Response::new(Bytes::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = facts.status;
         let head = response.headers_mut();
         head.insert(
@@ -400,7 +422,10 @@ impl Failure {
             Self::WrongMethod => {
                 head.insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
-            Self::BodyTooLarge(_) | Self::BodyStalled => {
+            Self::BodyTooLarge(_)
+            | Self::BodyStalled
+            | Self::BodyBroken
+            | Self::HeadTooLarge(_) => {
                 // The rest of the body is still on its way: the connection can't carry another request.
                 head.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,19 +1,21 @@
 use super::*;
+use std::fmt::Write as _;
 
 #[test]
 fn the_table_of_failures() {
     let mut table = String::new();
     for failure in Failure::examples() {
         let facts = failure.facts();
-        table.push_str(&format!(
-            "{} {} {} {} retry={} {}\n",
+        let _ = writeln!(
+            table,
+            "{} {} {} {} retry={} {}",
             facts.status.as_u16(),
             facts.reason,
             facts.anthropic,
             facts.openai,
             facts.retry,
             facts.message
-        ));
+        );
     }
     insta::assert_snapshot!(table);
 }

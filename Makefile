@@ -67,7 +67,7 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	cargo build --locked --release --workspace --all-targets
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --release --test suite lab:: -- --test-threads 1 --nocapture
+	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
 
 bench: build lab ## What the gateway costs, beside direct calls; BENCH="--write --what NAME" keeps the table
 	@scripts/setup test

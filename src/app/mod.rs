@@ -363,6 +363,10 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
                 this.writer.set_retention(retention(&config));
                 this.metrics.set_per_user(config.gateway.metrics_per_user);
             }
+            // At the start, and when it has become shorter: the store itself only looks from time to time.
+            if let Err(error) = this.writer.prune(Timestamp::now()).await {
+                tracing::debug!(%error, "nothing was removed yet");
+            }
             if versions.changed().await.is_err() {
                 return;
             }

@@ -299,6 +299,7 @@ impl Exchange {
         if let (Some(session), Some(facts)) = (record.session, &self.facts) {
             record.anchors = self.proxy.sessions.learn(
                 &record.who.user,
+                &record.client.name,
                 session,
                 facts,
                 &reply,

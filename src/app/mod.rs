@@ -141,12 +141,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let (store, writer, recovered) =
         Store::open(state.path(), options).context("opening the store")?;
-    if recovered.window.is_some() {
+    if let Some((since, until)) = recovered.window {
         tracing::warn!(
             interrupted = recovered.interrupted,
-            window_ms = recovered
-                .window
-                .map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
+            %since,
+            %until,
             "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
              moments may be missing"
         );

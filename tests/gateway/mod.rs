@@ -2,6 +2,8 @@
 
 mod bytes;
 mod random;
+mod streams;
+mod usage;
 mod wire;
 
 use crate::support::{EVERYBODY, Gateway, chat, config, gateway::Options, http, message};

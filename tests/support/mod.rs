@@ -4,6 +4,7 @@ pub mod gateway;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod wire;
 
 pub use gateway::Gateway;
 pub use lab::Lab;

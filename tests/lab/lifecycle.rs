@@ -1,0 +1,280 @@
+//! The node's life: login, approval, names, key expiry, restarts, outages and the end, in every state.
+
+use super::{MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, with};
+use crate::support::{Gateway, Lab, config, gateway::Options, http, message, soak};
+use provider::Provider;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::Instant;
+
+/// By when a restarted gateway answers, once it says that it serves.
+const RESTARTED: Duration = Duration::from_millis(500);
+
+/// By when the process has ended, whatever goes on.
+const CLOSED: Duration = Duration::from_secs(10);
+
+const LOGIN: &str = "this node has to be logged in: open the address";
+
+#[tokio::test]
+async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_expires() {
+    let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let lab = Lab::start(&with(&[])).await;
+    let options = Options {
+        without_key: true,
+        ..Options::default()
+    };
+    let gateway = Gateway::joining(&lab, &config(&provider.url(), USERS), &options);
+    let first = login_address(&gateway, 1).await;
+    let (serves, told) = health(&gateway).await;
+    assert!(!serves);
+    assert_eq!(told["node"], "needs_login");
+    if soak() {
+        assert_eq!(login_address(&gateway, 2).await, first, "the reminder");
+    }
+    lab.post("/auth/complete", json!({"url": first})).await;
+    gateway.serving().await;
+    assert_eq!(health(&gateway).await.1["node"], "running");
+    ask(&lab).await;
+
+    // Its own key expires: it says so, asks for a login, and serves again after it.
+    let seen = count(&gateway, LOGIN);
+    change(&lab, "/nodes/ai/expire", Value::Null).await;
+    let said = "the node's key has expired or was revoked: it has to log in again";
+    gateway.event(said, |_| Some(())).await;
+    let again = login_address(&gateway, seen + 1).await;
+    assert_ne!(again, first);
+    let (serves, told) = health(&gateway).await;
+    assert!(!serves);
+    assert_eq!(told["node"], "needs_login");
+    let (well, text) = doctor_says(&gateway, &[]).await;
+    assert!(!well);
+    assert!(text.contains("FAIL  node: not logged in"), "{text}");
+    lab.post("/auth/complete", json!({"url": again})).await;
+    serving_times(&gateway, 2).await;
+    await_node(&lab, "ai", "ready").await;
+    assert!(health(&gateway).await.0);
+    ask(&lab).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_key_is_renewed_with_the_auth_key_and_the_metrics_say_when_it_ends() {
+    let world = World::start(super::metrics::READERS, &[]).await;
+    let before = node_series(&world).await;
+    assert!(
+        before.contains("aperture_node_state{state=\"running\"} 1"),
+        "{before}"
+    );
+    change(&world.lab, "/nodes/ai/expire", Value::Null).await;
+    serving_times(&world.gateway, 2).await;
+    await_node(&world.lab, "ai", "ready").await;
+    ask(&world.lab).await;
+    let after = node_series(&world).await;
+    assert_ne!(before, after, "the key has another end");
+    world.gateway.stop().await;
+}
+
+/// What the metrics say of the node.
+async fn node_series(world: &World) -> String {
+    let url = world.lab.forward("alice", "ai:9090").await;
+    let text = http::get(&format!("{url}/metrics")).await.text();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("aperture_node_"))
+        .collect();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn a_machine_that_needs_approval_says_so_and_serves_once_approved() {
+    let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let mut topology = with(&[]);
+    topology["approval"] = json!(true);
+    let lab = Lab::start(&topology).await;
+    let config = config(&provider.url(), USERS);
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
+    gateway
+        .event("an admin of the tailnet has to approve", |_| Some(()))
+        .await;
+    let (serves, told) = health(&gateway).await;
+    assert!(!serves);
+    assert_eq!(told["node"], "needs_approval");
+    change(&lab, "/nodes/ai/approve", Value::Null).await;
+    gateway.serving().await;
+    ask(&lab).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_name_was_taken_tells_its_real_name() {
+    let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let mut topology = with(&[json!({"name": "ai", "user": "old@example.com"})]);
+    // The name belongs to a machine that is there already.
+    topology["nodes"].as_array_mut().unwrap().remove(0);
+    let lab = Lab::start(&topology).await;
+    let config = config(&provider.url(), USERS);
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
+    let full = gateway.serving().await;
+    assert!(full.starts_with("ai-1."), "{full}");
+    let name = gateway
+        .event("the name was taken", |fields| Some(fields["name"].clone()))
+        .await;
+    assert_eq!(name, "ai-1");
+    assert_eq!(health(&gateway).await.1["name"], "ai-1");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_with_kept_state_answers_at_once_from_the_same_port() {
+    let world = World::start(USERS, &[]).await;
+    let lab = &world.lab;
+    // As the real control server: peers keep trusting the path that they know.
+    change(lab, "/faults/map", json!({"keep_paths": true})).await;
+    ask(lab).await;
+    let ports = udp_ports(&world.gateway);
+    let config = std::fs::read_to_string(world.gateway.config_file()).unwrap();
+    let dir = world.gateway.stop().await;
+
+    let url = format!("{}/v1/messages", lab.forward("alice", "ai:80").await);
+    let options = Options {
+        dir: Some(dir),
+        without_key: true,
+        ..Options::default()
+    };
+    let begun = Instant::now();
+    let gateway = Gateway::on(lab, &config, options).await;
+    let serving = Instant::now();
+    let answer = http::post(&url, message(MODEL, "hello", false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let first = serving.elapsed();
+    eprintln!(
+        "lifecycle: restart: serving after {:?}, first answer {first:?} later",
+        serving - begun
+    );
+    assert!(first < RESTARTED, "{first:?}");
+    assert!(!ports.is_empty());
+    assert!(ports.is_subset(&udp_ports(&gateway)), "another port");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_server_that_goes_down_takes_nothing_with_it() {
+    let world = World::start(USERS, &[]).await;
+    let lab = &world.lab;
+    ask(lab).await;
+    lab.post("/faults/control", json!({"down": true})).await;
+    for _ in 0..3 {
+        ask(lab).await;
+    }
+    assert!(health(&world.gateway).await.0);
+    let config = std::fs::read_to_string(world.gateway.config_file()).unwrap();
+    let begun = Instant::now();
+    let dir = world.gateway.stop().await;
+    assert_closed("while control was down", begun);
+
+    // It starts without a control server, waits for it, and is no zombie meanwhile.
+    let options = Options {
+        dir: Some(dir),
+        ..Options::default()
+    };
+    let gateway = Gateway::joining(lab, &config, &options);
+    gateway.event("metrics port", |_| Some(())).await;
+    let (serves, _) = health(&gateway).await;
+    assert!(!serves);
+    lab.post("/faults/control", json!({"down": false})).await;
+    gateway.serving().await;
+    await_node(lab, "ai", "ready").await;
+    ask(lab).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn it_ends_in_time_in_every_state() {
+    // With a login pending.
+    let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let lab = Lab::start(&with(&[])).await;
+    let config = config(&provider.url(), USERS);
+    let options = Options {
+        without_key: true,
+        ..Options::default()
+    };
+    let gateway = Gateway::joining(&lab, &config, &options);
+    login_address(&gateway, 1).await;
+    stops_in_time(gateway, "with a login pending").await;
+
+    // Before it ever reached a control server.
+    lab.post("/faults/control", json!({"down": true})).await;
+    let gateway = Gateway::joining(&lab, &config, &Options::default());
+    gateway.event("metrics port", |_| Some(())).await;
+    stops_in_time(gateway, "before control answered").await;
+    lab.post("/faults/control", json!({"down": false})).await;
+
+    // With streams open: those who ask for no patience get none.
+    let options = Options {
+        arguments: vec!["--drain-timeout".into(), "1s".into()],
+        ..Options::default()
+    };
+    let gateway = Gateway::on(&lab, &config, options).await;
+    let _gate = hold_streams(&provider);
+    let order = json!({
+        "target": "ai:80", "path": "/v1/messages", "method": "POST", "count": 20, "head_only": true,
+        "headers": {"content-type": "application/json"}, "body": message(MODEL, "hello", true),
+    });
+    let opened = lab.post("/nodes/alice/streams", order).await;
+    assert_eq!(opened["opened"], 20, "{opened}");
+    stops_in_time(gateway, "with streams open").await;
+}
+
+async fn stops_in_time(gateway: Gateway, what: &str) {
+    let begun = Instant::now();
+    gateway.stop().await;
+    assert_closed(what, begun);
+}
+
+fn assert_closed(what: &str, begun: Instant) {
+    eprintln!("lifecycle: ended {what} after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < CLOSED, "{what}: {:?}", begun.elapsed());
+}
+
+/// A request of alice's, answered.
+async fn ask(lab: &Lab) {
+    let url = format!("{}/v1/messages", lab.forward("alice", "ai:80").await);
+    let answer = http::post(&url, message(MODEL, "hello", false)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// The address of the n-th call for a login.
+async fn login_address(gateway: &Gateway, n: usize) -> String {
+    let mut seen = 0;
+    gateway
+        .event(LOGIN, |fields| {
+            seen += 1;
+            (seen == n).then(|| fields["url"].as_str().unwrap().to_owned())
+        })
+        .await
+}
+
+/// Waits until it has said that often that it serves.
+async fn serving_times(gateway: &Gateway, n: usize) {
+    let mut seen = 0;
+    gateway
+        .event("serving: clients use", |_| {
+            seen += 1;
+            (seen == n).then_some(())
+        })
+        .await;
+}
+
+/// How often it has said so.
+fn count(gateway: &Gateway, message: &str) -> usize {
+    let lines = gateway.process.stderr.all();
+    lines.iter().filter(|line| line.contains(message)).count()
+}
+
+/// The UDP ports that the process has bound.
+fn udp_ports(gateway: &Gateway) -> BTreeSet<u16> {
+    super::process::sockets(gateway.process.pid(), &["udp", "udp6"])
+        .into_iter()
+        .map(|socket| socket.port)
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! The metrics port: who may read it, and a real Prometheus that does.
+
+use super::{MODEL, World};
+use crate::support::{http, message, process::Process};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// Alice is admin, prometheus may read metrics, bob is a user.
+pub(super) const READERS: &str = r#"
+    {"src": ["alice@example.com"], "grants": [{"role": "admin"}, {"providers": [{"provider": "*", "model": "*"}]}]},
+    {"src": ["bob@example.com"], "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "*"}]}]},
+    {"src": ["tag:prometheus"], "grants": [{"read_metrics": true}]}"#;
+
+/// The node that Prometheus scrapes through.
+fn scraper() -> Value {
+    json!({"name": "prom", "user": "alice@example.com", "tags": ["tag:prometheus"], "forward": ["ai:80", "ai:9090"]})
+}
+
+#[tokio::test]
+async fn admins_and_metrics_readers_may_scrape_and_nobody_else() {
+    let nodes = [
+        scraper(),
+        json!({"name": "bobs", "user": "bob@example.com", "forward": ["ai:9090"]}),
+        json!({"name": "noone", "user": "eve@example.com", "forward": ["ai:9090"]}),
+    ];
+    let world = World::start(READERS, &nodes).await;
+    for (node, status) in [("alice", 200), ("prom", 200), ("bobs", 403), ("noone", 403)] {
+        let url = world.lab.forward(node, "ai:9090").await;
+        let answer = http::get(&format!("{url}/metrics")).await;
+        assert_eq!(answer.status, status, "{node}: {}", answer.text());
+        let shown = answer.text().contains("aperture_build_info");
+        assert_eq!(shown, status == 200, "{node}");
+    }
+    // The node's own series are there, and reading metrics opens nothing else.
+    let url = world.lab.forward("prom", "ai:9090").await;
+    let text = http::get(&format!("{url}/metrics")).await.text();
+    assert!(text.contains("\ntailscaled_"), "{text}");
+    let url = world.lab.forward("prom", "ai:80").await;
+    let answer = http::post(&format!("{url}/v1/messages"), message(MODEL, "x", false)).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(http::get(&format!("{url}/ui/")).await.status, 403);
+    world.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_real_prometheus_sees_what_was_recorded() {
+    let world = World::start(READERS, &[scraper()]).await;
+    let url = format!("{}/v1/messages", world.door("alice").await);
+    for turn in 0..5 {
+        let body = message(MODEL, &format!("turn {turn}"), turn % 2 == 0);
+        assert_eq!(http::post(&url, body).await.status, 200);
+    }
+    let records = world.gateway.finished(5).await;
+    let entries = world.provider.log();
+    let output: u64 = entries.iter().map(|e| e.answer.usage.unwrap().output).sum();
+    assert_eq!(output, records.iter().map(|r| r.usage.output).sum::<u64>());
+
+    let proxy = world.lab.node("prom").await["proxy"].clone();
+    let prometheus = Prometheus::start(proxy.as_str().unwrap()).await;
+    let seen = prometheus.query("sum(aperture_requests_total)").await;
+    assert_eq!(seen, "5");
+    let tokens = prometheus
+        .query("sum(aperture_tokens_total{type=\"output\"})")
+        .await;
+    assert_eq!(tokens, output.to_string());
+    let cost: u64 = records.iter().map(|record| record.cost.pico).sum();
+    let dollars = prometheus
+        .query("round(sum(aperture_cost_dollars_total) * 1e12)")
+        .await;
+    assert_eq!(dollars.parse::<f64>().unwrap(), f64_of(cost));
+    world.gateway.stop().await;
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few cents in pico-dollars")]
+fn f64_of(number: u64) -> f64 {
+    number as f64
+}
+
+/// Debian's Prometheus, scraping the gateway over the tailnet.
+struct Prometheus {
+    _process: Process,
+    url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Prometheus {
+    async fn start(proxy: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("prometheus.yml");
+        let proxy = proxy.trim_start_matches("http://");
+        let config = format!(
+            "scrape_configs:\n- job_name: aperture\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  proxy_url: http://{proxy}\n  \
+             static_configs:\n  - targets: ['ai:9090']\n"
+        );
+        std::fs::write(&file, config).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let process = Process::start(command);
+        process
+            .stderr
+            .find("that Prometheus is ready", |line| {
+                line.contains("Server is ready to receive web requests")
+                    .then_some(())
+            })
+            .await;
+        Self {
+            _process: process,
+            url: format!("http://127.0.0.1:{port}"),
+            _dir: dir,
+        }
+    }
+
+    /// The value of an expression once the first scrape is in.
+    async fn query(&self, expression: &str) -> String {
+        let text: String = expression.bytes().map(|b| format!("%{b:02x}")).collect();
+        let url = format!("{}/api/v1/query?query={text}", self.url);
+        let deadline = tokio::time::Instant::now() + crate::support::process::PATIENCE;
+        loop {
+            let answer = http::get(&url).await.json();
+            if let Some(value) = answer["data"]["result"][0]["value"][1].as_str() {
+                return value.to_owned();
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{expression}: {answer}; targets: {}",
+                http::get(&format!("{}/api/v1/targets", self.url)).await.text()
+            );
+        }
+    }
+}

@@ -83,6 +83,10 @@ async fn everybody_lists_the_models_that_they_may_use() {
         );
     }
 
+    // Agents ask whether there is somebody.
+    let answer = send(Method::HEAD, &format!("{bob}/"), &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+
     let ci = world.url("ci").await;
     let answer = get(&ci, "/v1/models", &ANTHROPIC).await;
     assert_eq!(answer.status, 403);

@@ -1,13 +1,13 @@
 //! The clients of `make clients`: SDKs and agents whose packages `make test` does not fetch.
 
-use super::{Home, World, clients};
+use super::{Home, World, clients, documented};
 use aperture::{
     endpoint::Endpoint,
     record::{End, Record},
 };
 use provider::Entry;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// One line of the SDK scripts.
@@ -153,7 +153,8 @@ async fn opencode_uses_a_tool_in_each_dialect_in_one_session() {
     let world = World::start().await;
     let url = world.url("alice").await;
     let program = clients().join("more/node_modules/opencode-linux-x64/bin/opencode");
-    let options = json!({"baseURL": format!("{url}/v1"), "apiKey": "-"});
+    let block: Value = serde_json::from_str(&documented("json", r#"{"provider""#, &url)).unwrap();
+    let options = &block["provider"]["openai"]["options"];
     let config = json!({
         "provider": {
             "gateway": {

@@ -314,9 +314,12 @@ impl Exchange {
     pub(super) fn refuse(mut self, failure: &Failure) {
         let facts = failure.facts();
         let mut record = self.slot.lock().record.clone();
-        record.status = Some(facts.status.as_u16());
+        let gone = matches!(failure, Failure::BodyBroken);
+        // Nobody is there to see the answer of a client that has left.
+        record.status = (!gone).then(|| facts.status.as_u16());
         record.failure = Some(facts.reason.to_owned());
         record.end = match failure {
+            Failure::BodyBroken => End::ClientGone,
             Failure::Unreachable { .. } | Failure::Broken { .. } => End::UpstreamError,
             Failure::Timeout { .. } => End::Timeout,
             _ => End::Refused,

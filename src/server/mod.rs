@@ -207,6 +207,13 @@ impl<W: WhoIs> Server<W> {
                 return refuse(&failure, model_endpoint, RequestId::new());
             }
         };
+        let limit = config.gateway.limits.head_bytes;
+        if head_size(&request) > limit {
+            let failure = Failure::HeadTooLarge(limit);
+            self.metrics.refused(failure.facts().reason);
+            tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
+            return refuse(&failure, model_endpoint, RequestId::new());
+        }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
@@ -376,6 +383,18 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Some(Duration::from_mins(1)))
         .auto_date_header(false);
     builder
+}
+
+/// Bytes of a request's head, as HTTP/1.1 writes it (hyper's own limit is only on what it buffers).
+fn head_size<B>(request: &Request<B>) -> usize {
+    let line = request.method().as_str().len() + request.uri().path().len();
+    let query = request.uri().query().map_or(0, str::len);
+    let fields: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    line + query + fields
 }
 
 /// Whether a WebSocket is asked for.

@@ -1,6 +1,7 @@
 //! The real binary on its development listener.
 
 mod bytes;
+mod failures;
 mod random;
 mod streams;
 mod usage;

@@ -195,7 +195,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let proxy = Proxy {
         live: live.clone(),
         client,
-        sessions: Arc::new(sessions),
+        sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
         in_flight: in_flight.clone(),
@@ -205,7 +205,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         live: live.clone(),
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
-        proxy,
+        proxy: Arc::new(proxy),
         dashboard: dashboard(&app),
         metrics,
         names,

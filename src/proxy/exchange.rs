@@ -82,7 +82,7 @@ pub struct Exchange {
     id: RequestId,
     begun: Instant,
     config: Arc<Config>,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
     slot: Arc<Mutex<Slot>>,
     permit: Option<Permit>,
     facts: Option<RequestFacts>,
@@ -93,7 +93,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins a record from the request's head.
-    pub(super) fn begin(proxy: &Proxy, caller: &Caller, endpoint: Endpoint, parts: &Parts) -> Self {
+    pub(super) fn begin(
+        proxy: &Arc<Proxy>,
+        caller: &Caller,
+        endpoint: Endpoint,
+        parts: &Parts,
+    ) -> Self {
         let id = RequestId::new();
         let record = Record {
             id,
@@ -120,7 +125,7 @@ impl Exchange {
             id,
             begun: Instant::now(),
             config: proxy.live.current(),
-            proxy: proxy.clone(),
+            proxy: Arc::clone(proxy),
             slot,
             permit: None,
             facts: None,

@@ -80,7 +80,10 @@ async fn metrics_say_it_runs(world: &World) {
     let end = Timestamp::parse(node["keyExpiry"].as_str().unwrap()).unwrap();
     for line in [
         "aperture_node_state{state=\"running\"} 1".to_owned(),
-        format!("aperture_node_key_expiry_timestamp_seconds {}", end.0 / 1000),
+        format!(
+            "aperture_node_key_expiry_timestamp_seconds {}",
+            end.0 / 1000
+        ),
     ] {
         let found = text.lines().any(|other| other == line);
         assert!(found, "no {line:?} in:\n{text}");

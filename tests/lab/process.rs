@@ -68,7 +68,8 @@ async fn nothing_listens_on_the_host_and_no_child_would_inherit_a_descriptor() {
         let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
         const CLOSE_ON_EXEC: u32 = 0o2_000_000;
         // What this very process was started with, its children have too.
-        let inherited = fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == link);
+        let inherited =
+            fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == link);
         assert!(
             inherited || number.parse::<u32>().unwrap() <= 2 || flags & CLOSE_ON_EXEC != 0,
             "a child would inherit {number}: {}",

@@ -411,7 +411,9 @@ async fn check_metrics(gateway: &Gateway, sums: &BTreeMap<Key, Sums>, records: &
     let requests = sums.iter().map(|(key, sums)| (key.clone(), sums.requests));
     assert_eq!(counted, requests.collect(), "aperture_requests_total");
     let mut all = Sums::default();
-    sums.values().for_each(|sums| all.add(sums));
+    for sums in sums.values() {
+        all.add(sums);
+    }
     let tokens = |kind: &str| -> u64 {
         samples
             .iter()
@@ -512,7 +514,9 @@ async fn provider_records_counters_metrics_and_pages_agree_on_a_mix_of_everythin
     );
     check_metrics(&gateway, &sums, &records).await;
     let mut all = Sums::default();
-    sums.values().for_each(|sums| all.add(sums));
+    for sums in sums.values() {
+        all.add(sums);
+    }
     let page = http::get(&format!("{}/ui/", gateway.url)).await.text();
     for figure in [all.requests, all.usage.input_all(), all.usage.output] {
         assert!(

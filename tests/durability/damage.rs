@@ -42,12 +42,15 @@ async fn refusal(dir: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// What is done to a file's bytes.
+type Damage = fn(&mut Vec<u8>);
+
 #[tokio::test]
 async fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
     let (_provider, dir) = used().await;
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("no database", |bytes| {
-            *bytes = b"not a database at all".to_vec()
+            *bytes = b"not a database at all".to_vec();
         }),
         ("a head of zeros", |bytes| bytes[..4096].fill(0)),
         ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),

@@ -9,7 +9,8 @@ use ::http::Method;
 use aperture::record::{CostState, End, Record, UsageState};
 use provider::{CutHow, Encoding, Garbage, Matcher, Options, Point, Provider, Script};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const ENDPOINTS: [(&str, &str); 4] = [
     ("/v1/messages", "claude-haiku-4-5"),
@@ -32,7 +33,7 @@ async fn ask(gateway: &Gateway, path: &str, body: &str) -> (Head, Received) {
     wire.response().await
 }
 
-/// What a failure must look like: status, Anthropic type, OpenAI code.
+/// What a failure must look like: status, Anthropic type, `OpenAI` code.
 type Words = (u16, &'static str, &'static str);
 
 /// Checks an answer of the gateway itself; gives back its sentence and its request id.

@@ -12,7 +12,8 @@ use crate::support::{
 use aperture::record::{End, UsageState};
 use http_body_util::BodyExt as _;
 use provider::{Gate, Matcher, Options, Provider, Script};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 async fn drained(timeout: &str, provider: &Provider) -> Gateway {
     let options = Start {
@@ -176,7 +177,7 @@ async fn a_new_configuration_is_in_force_for_the_next_request_and_not_for_runnin
     old.script(Matcher::any(), Script::text("one two three").gated(&gate));
     gate.release(1);
     let mut running = stream(&gateway).await;
-    let ask = || async {
+    let ask = async || {
         let url = format!("{}/v1/messages", gateway.url);
         client::post(&url, message("claude-haiku-4-5", "x", false)).await
     };

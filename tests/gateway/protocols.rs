@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use provider::{Matcher, Options, Provider, Script};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+use std::fmt::Write as _;
 use std::{
     io::{Read as _, Write as _},
     sync::Arc,
@@ -102,10 +103,11 @@ async fn pipelined_requests_are_answered_in_order() {
             &format!("number {number}"),
             number % 2 == 1,
         );
-        requests.push_str(&format!(
+        let _ = write!(
+            requests,
             "POST /v1/messages HTTP/1.1\r\nhost: ai\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
-        ));
+        );
     }
     assert!(wire.write(requests.as_bytes()).await);
     for number in 0..5 {

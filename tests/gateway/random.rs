@@ -153,7 +153,7 @@ impl Random {
                 let items: Vec<_> = (0..self.below(4))
                     .map(|_| self.json_value(depth - 1))
                     .collect();
-                self.joined('[', items, ']')
+                self.joined('[', &items, ']')
             }
             _ => {
                 let items: Vec<_> = (0..self.below(4))
@@ -162,12 +162,12 @@ impl Random {
                         format!("{key}{}:{}{value}", self.space(), self.space())
                     })
                     .collect();
-                self.joined('{', items, '}')
+                self.joined('{', &items, '}')
             }
         }
     }
 
-    fn joined(&mut self, open: char, items: Vec<String>, close: char) -> String {
+    fn joined(&mut self, open: char, items: &[String], close: char) -> String {
         let mut text = String::from(open);
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
@@ -209,7 +209,7 @@ impl Random {
         let first = self.below(all.len());
         all.rotate_left(first);
         let (before, after) = (self.space(), self.space());
-        format!("{before}{}{after}", self.joined('{', all, '}'))
+        format!("{before}{}{after}", self.joined('{', &all, '}'))
     }
 }
 

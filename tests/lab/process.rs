@@ -41,6 +41,9 @@ pub(super) fn sockets(pid: u32, tables: &[&str]) -> Vec<Socket> {
     found
 }
 
+/// `O_CLOEXEC`, as fdinfo shows it.
+const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+
 #[tokio::test]
 async fn nothing_listens_on_the_host_and_no_child_would_inherit_a_descriptor() {
     let world = World::start(USERS, &[]).await;
@@ -66,7 +69,6 @@ async fn nothing_listens_on_the_host_and_no_child_would_inherit_a_descriptor() {
         };
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
         let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
-        const CLOSE_ON_EXEC: u32 = 0o2_000_000;
         // What this very process was started with, its children have too.
         let inherited =
             fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == link);

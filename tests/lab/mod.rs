@@ -110,14 +110,18 @@ async fn doctor_says(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
 
 /// The record of the only request of that node.
 fn of_node<'a>(records: &'a [Record], name: &str) -> &'a Record {
-    let mut found = records
-        .iter()
-        .filter(|record| record.who.node_name == name);
+    let mut found = records.iter().filter(|record| record.who.node_name == name);
     let record = found
         .next()
         .unwrap_or_else(|| panic!("no record of {name}"));
     assert!(found.next().is_none(), "more than one record of {name}");
     record
+}
+
+/// Shows a figure, with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "figures are for people")]
+fn measured(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A number of a report of the lab.

@@ -217,7 +217,9 @@ impl Own {
                 Err(error) => tracing::warn!(%error, "the node does not say who it is"),
             },
             NodeState::Unknown | NodeState::Starting => {
-                notify(&[sd_notify::NotifyState::Status("waiting for the control server")]);
+                notify(&[sd_notify::NotifyState::Status(
+                    "waiting for the control server",
+                )]);
                 tracing::info!("joining the tailnet: waiting for its control server");
             }
             NodeState::Closed => {}

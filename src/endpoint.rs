@@ -96,6 +96,8 @@ pub enum Route {
     WrongMethod(Endpoint),
     /// A WebSocket upgrade on a model endpoint: answered 426, so that clients fall back at once.
     WebSocket(Endpoint),
+    /// The list of models, or one of them.
+    Models,
     /// Not a model endpoint.
     Other,
 }
@@ -106,6 +108,12 @@ pub enum Route {
 /// it, and both are what the client means.
 pub fn route(method: &http::Method, path: &str, upgrade: bool) -> Route {
     let bare = unversioned(path);
+    if bare == "/models" || bare.starts_with("/models/") {
+        return match *method {
+            http::Method::GET | http::Method::HEAD | http::Method::OPTIONS => Route::Models,
+            _ => Route::Other,
+        };
+    }
     let Some(endpoint) = Endpoint::ALL
         .into_iter()
         .find(|endpoint| unversioned(endpoint.path()) == bare)
@@ -151,6 +159,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn finds_the_list_of_models_and_one_of_them() {
+        for path in ["/v1/models", "/models", "/v1/models/a/b"] {
+            assert_eq!(route(&Method::GET, path, false), Route::Models, "{path}");
+            assert_eq!(route(&Method::POST, path, false), Route::Other, "{path}");
+        }
+        assert_eq!(route(&Method::GET, "/v1/modelsx", false), Route::Other);
     }
 
     #[test]

@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "identity",
             "metrics",
             "policy",
+            "price",
             "proxy",
             "tailnet",
         ],

@@ -141,12 +141,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let (store, writer, recovered) =
         Store::open(state.path(), options).context("opening the store")?;
-    if recovered.window.is_some() {
+    if let Some((since, until)) = recovered.window {
         tracing::warn!(
             interrupted = recovered.interrupted,
-            window_ms = recovered
-                .window
-                .map_or(0, |(from, to)| to.0.saturating_sub(from.0)),
+            %since,
+            %until,
             "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
              moments may be missing"
         );
@@ -196,7 +195,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let proxy = Proxy {
         live: live.clone(),
         client,
-        sessions: Arc::new(sessions),
+        sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
         in_flight: in_flight.clone(),
@@ -206,7 +205,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         live: live.clone(),
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
-        proxy,
+        proxy: Arc::new(proxy),
         dashboard: dashboard(&app),
         metrics,
         names,
@@ -363,6 +362,10 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
                 this.connections.set_limits(limits(&config));
                 this.writer.set_retention(retention(&config));
                 this.metrics.set_per_user(config.gateway.metrics_per_user);
+            }
+            // At the start, and when it has become shorter: the store itself only looks from time to time.
+            if let Err(error) = this.writer.prune(Timestamp::now()).await {
+                tracing::debug!(%error, "nothing was removed yet");
             }
             if versions.changed().await.is_err() {
                 return;

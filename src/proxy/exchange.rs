@@ -82,7 +82,7 @@ pub struct Exchange {
     id: RequestId,
     begun: Instant,
     config: Arc<Config>,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
     slot: Arc<Mutex<Slot>>,
     permit: Option<Permit>,
     facts: Option<RequestFacts>,
@@ -93,7 +93,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins a record from the request's head.
-    pub(super) fn begin(proxy: &Proxy, caller: &Caller, endpoint: Endpoint, parts: &Parts) -> Self {
+    pub(super) fn begin(
+        proxy: &Arc<Proxy>,
+        caller: &Caller,
+        endpoint: Endpoint,
+        parts: &Parts,
+    ) -> Self {
         let id = RequestId::new();
         let record = Record {
             id,
@@ -120,7 +125,7 @@ impl Exchange {
             id,
             begun: Instant::now(),
             config: proxy.live.current(),
-            proxy: proxy.clone(),
+            proxy: Arc::clone(proxy),
             slot,
             permit: None,
             facts: None,
@@ -299,6 +304,7 @@ impl Exchange {
         if let (Some(session), Some(facts)) = (record.session, &self.facts) {
             record.anchors = self.proxy.sessions.learn(
                 &record.who.user,
+                &record.client.name,
                 session,
                 facts,
                 &reply,
@@ -314,9 +320,12 @@ impl Exchange {
     pub(super) fn refuse(mut self, failure: &Failure) {
         let facts = failure.facts();
         let mut record = self.slot.lock().record.clone();
-        record.status = Some(facts.status.as_u16());
+        let gone = matches!(failure, Failure::BodyBroken);
+        // Nobody is there to see the answer of a client that has left.
+        record.status = (!gone).then(|| facts.status.as_u16());
         record.failure = Some(facts.reason.to_owned());
         record.end = match failure {
+            Failure::BodyBroken => End::ClientGone,
             Failure::Unreachable { .. } | Failure::Broken { .. } => End::UpstreamError,
             Failure::Timeout { .. } => End::Timeout,
             _ => End::Refused,

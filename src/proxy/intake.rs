@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// Reserved at most before the bytes are there: a length is only a claim.
 const RESERVE: u64 = 1 << 20;
@@ -51,8 +51,7 @@ impl Intake {
                 .await
                 .map_err(|_| Failure::BodyStalled)?;
             let Some(frame) = frame else { return Ok(()) };
-            let frame =
-                frame.map_err(|_| Failure::BadRequest("the request body broke off".into()))?;
+            let frame = frame.map_err(|error| broken(&error))?;
             let Ok(data) = frame.into_data() else {
                 continue;
             };
@@ -82,4 +81,21 @@ impl Intake {
     pub(super) fn finish(self) -> Bytes {
         self.first.unwrap_or_else(|| self.rest.freeze())
     }
+}
+
+/// Why a body can't be read on: its framing is wrong, or nobody sends it any more.
+fn broken(error: &hyper::Error) -> Failure {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && matches!(
+                io.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            )
+        {
+            return Failure::BadRequest("the request body is not in valid chunks".into());
+        }
+        cause = inner.source();
+    }
+    Failure::BodyBroken
 }

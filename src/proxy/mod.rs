@@ -39,15 +39,16 @@ use std::{sync::Arc, time::Duration};
 /// How long a body may take before its request is recorded as started without its model.
 const EARLY_START: Duration = Duration::from_millis(50);
 
-/// Handles requests to models.
-#[derive(Clone, Debug)]
+/// Handles requests to models. Shared by reference count: a clone of its parts for each request would cost more locks than
+/// the rest of the request.
+#[derive(Debug)]
 pub struct Proxy {
     /// The configuration in force.
     pub live: Live,
     /// Connections to providers.
     pub client: Client,
     /// Which conversation a request belongs to.
-    pub sessions: Arc<Sessions>,
+    pub sessions: Sessions,
     /// Where records go.
     pub writer: Writer,
     /// Counters.
@@ -61,7 +62,7 @@ pub struct Proxy {
 impl Proxy {
     /// Answers one request; never fails: every failure is a response and a record.
     pub async fn handle(
-        &self,
+        self: &Arc<Self>,
         caller: Arc<Caller>,
         route: Route,
         request: Request<Incoming>,
@@ -70,7 +71,7 @@ impl Proxy {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 endpoint
             }
-            Route::Other => {
+            Route::Models | Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
             }
@@ -83,7 +84,7 @@ impl Proxy {
                     .await
             }
             Route::WebSocket(_) => Err(Failure::WebSocket),
-            Route::WrongMethod(_) | Route::Other => Err(Failure::WrongMethod),
+            Route::WrongMethod(_) | Route::Models | Route::Other => Err(Failure::WrongMethod),
         };
         match outcome {
             Ok((head, incoming, tap, filter)) => {

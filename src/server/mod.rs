@@ -5,6 +5,7 @@
 //! Must not know: how identity is found, what a model request does, what pages show.
 
 mod guard;
+mod models;
 
 pub use guard::Names;
 
@@ -12,7 +13,11 @@ use crate::{
     config::{Config, Live},
     dashboard::{self, Dashboard},
     endpoint::{self, Route},
-    identity::{Caller, NodeId, Unidentified, WhoIs, connections::Connections, resolve::Resolver},
+    identity::{
+        Caller, NodeId, Unidentified, WhoIs,
+        connections::{ConnectionGuard, Connections},
+        resolve::Resolver,
+    },
     metrics::Metrics,
     policy,
     proxy::{Proxy, body::Body, error::Failure, refuse},
@@ -21,7 +26,8 @@ use crate::{
     tailnet::{Accept, Accepted, Origin},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -32,6 +38,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -51,7 +58,7 @@ pub struct Server<W: WhoIs> {
     /// Open connections by peer.
     pub connections: Connections,
     /// Requests to models.
-    pub proxy: Proxy,
+    pub proxy: Arc<Proxy>,
     /// Pages.
     pub dashboard: Dashboard,
     /// Counters.
@@ -66,7 +73,7 @@ pub struct Server<W: WhoIs> {
 
 /// Asks the node for its own series; empty without a node.
 pub type NodeMetrics =
-    Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,19 @@ pub enum Port {
     Gateway,
     /// `/metrics` alone.
     Metrics,
+}
+
+/// What happens to a connection from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// The drain begins: finish the request, then close.
+    Drain,
+    /// The first request's head should have come by now.
+    HeadLate,
+    /// The peer is no longer who it was.
+    Reassigned,
+    /// The drain's deadline has passed.
+    End,
 }
 
 impl<W: WhoIs> std::fmt::Debug for Server<W> {
@@ -136,35 +156,53 @@ impl<W: WhoIs> Server<W> {
         let builder = builder(&config);
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
-        let first_request = tokio::time::sleep(config.gateway.timeouts.header_read);
-        tokio::pin!(first_request);
-        let (mut draining, mut silent) = (false, true);
+        let mut signals = self.signals(&guard, config.gateway.timeouts.header_read);
         loop {
-            tokio::select! {
+            let signal = tokio::select! {
+                biased;
                 result = connection.as_mut() => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "connection ended");
                     }
                     return;
                 }
-                () = self.tasks.draining.cancelled(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
+                Some(signal) = signals.next() => signal,
+            };
+            match signal {
+                Signal::Drain => connection.as_mut().graceful_shutdown(),
+                Signal::HeadLate if asked.load(Ordering::Relaxed) => {}
+                Signal::HeadLate => {
+                    tracing::debug!("connection closed: no request head in time");
+                    return;
                 }
-                () = first_request.as_mut(), if silent => {
-                    silent = false;
-                    if !asked.load(Ordering::Relaxed) {
-                        tracing::debug!("connection closed: no request head in time");
-                        return;
-                    }
-                }
-                () = guard.cancelled() => {
+                Signal::Reassigned => {
                     tracing::info!("connection closed: its peer is no longer who it was");
                     return;
                 }
-                () = self.tasks.ended.cancelled() => return,
+                Signal::End => return,
             }
         }
+    }
+
+    /// What may happen to a connection from outside, each once.
+    ///
+    /// The connection wakes several times for each request. Here a wait is looked at only when it has been woken itself:
+    /// looking at a token takes a lock that all connections share.
+    fn signals<'a>(
+        &'a self,
+        guard: &'a ConnectionGuard,
+        header_read: Duration,
+    ) -> FuturesUnordered<Pin<Box<dyn Future<Output = Signal> + Send + 'a>>> {
+        let signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
+        let Tasks {
+            draining, ended, ..
+        } = &self.tasks;
+        signals.push(Box::pin(draining.cancelled().map(|()| Signal::Drain)));
+        signals.push(Box::pin(ended.cancelled().map(|()| Signal::End)));
+        signals.push(Box::pin(guard.cancelled().map(|()| Signal::Reassigned)));
+        let late = tokio::time::sleep(header_read);
+        signals.push(Box::pin(late.map(|()| Signal::HeadLate)));
+        signals
     }
 
     /// Answers one request.
@@ -180,8 +218,10 @@ impl<W: WhoIs> Server<W> {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 Some(endpoint)
             }
-            Route::Other => None,
+            Route::Models | Route::Other => None,
         };
+        // Programs come under names of their own and from listed origins; pages only under ours.
+        let for_programs = model_endpoint.is_some() || route == Route::Models;
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
         let identified = match &accepted_as {
             Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
@@ -196,7 +236,7 @@ impl<W: WhoIs> Server<W> {
             &request,
             &self.names,
             &config.gateway.cors_origins,
-            model_endpoint.is_some(),
+            for_programs,
         );
         let origin = match origin {
             Ok(origin) => origin,
@@ -207,17 +247,28 @@ impl<W: WhoIs> Server<W> {
                 return refuse(&failure, model_endpoint, RequestId::new());
             }
         };
+        let limit = config.gateway.limits.head_bytes;
+        if head_size(&request) > limit {
+            let failure = Failure::HeadTooLarge(limit);
+            self.metrics.refused(failure.facts().reason);
+            tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
+            return refuse(&failure, model_endpoint, RequestId::new());
+        }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
                 let mut response = match (model_endpoint, &origin) {
-                    (Some(_), Some(origin)) if request.method() == Method::OPTIONS => {
+                    (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)
                     }
                     (Some(_), _) => self.proxy.handle(caller, route, request).await,
                     (None, _) => {
                         let (method, path) = (request.method().clone(), told(&request));
-                        let response = self.page(&config, &caller, request).await;
+                        let response = if route == Route::Models {
+                            self.list_models(&config, &caller, &request.into_parts().0)
+                        } else {
+                            self.page(&config, &caller, request).await
+                        };
                         let status = response.status().as_u16();
                         tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
                         response
@@ -299,6 +350,26 @@ impl<W: WhoIs> Server<W> {
         }
     }
 
+    /// The models that the caller may use.
+    fn list_models(&self, config: &Config, caller: &Arc<Caller>, parts: &Parts) -> Response<Body> {
+        match models::find(config, caller, parts) {
+            Ok(found) => {
+                let mut response = Response::new(whole(Bytes::from(found.to_string())));
+                response.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+                response
+            }
+            Err(denied) => {
+                let failure = Failure::Denied(denied);
+                self.metrics.refused(failure.facts().reason);
+                let endpoint = models::endpoint_of(parts);
+                refuse(&failure, Some(endpoint), RequestId::new())
+            }
+        }
+    }
+
     /// The metrics port.
     async fn metrics_page(
         &self,
@@ -352,6 +423,18 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Some(Duration::from_mins(1)))
         .auto_date_header(false);
     builder
+}
+
+/// Bytes of a request's head, as HTTP/1.1 writes it (hyper's own limit is only on what it buffers).
+fn head_size<B>(request: &Request<B>) -> usize {
+    let line = request.method().as_str().len() + request.uri().path().len();
+    let query = request.uri().query().map_or(0, str::len);
+    let fields: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    line + query + fields
 }
 
 /// Whether a WebSocket is asked for.

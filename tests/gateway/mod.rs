@@ -1,7 +1,13 @@
 //! The real binary on its development listener.
 
 mod bytes;
+mod commands;
+mod failures;
+mod lifecycle;
+mod protocols;
 mod random;
+mod streams;
+mod usage;
 mod wire;
 
 use crate::support::{EVERYBODY, Gateway, chat, config, gateway::Options, http, message};

@@ -35,6 +35,18 @@ pub async fn open(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> http::Response<Incoming> {
+    try_open(method, url, headers, body)
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error:?}"))
+}
+
+/// The same, where the other side may be gone.
+pub async fn try_open(
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<http::Response<Incoming>, hyper_util::client::legacy::Error> {
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
     let mut request = Request::builder().method(method).uri(url);
@@ -44,7 +56,6 @@ pub async fn open(
     client
         .request(request.body(Full::new(body.into())).unwrap())
         .await
-        .unwrap_or_else(|error| panic!("{url}: {error:?}"))
 }
 
 /// Sends a request and reads the response.

@@ -36,6 +36,10 @@ pub enum Failure {
     BodyTooLarge(u64),
     /// The client stopped sending its body.
     BodyStalled,
+    /// The client left before its body was whole.
+    BodyBroken,
+    /// The head is larger than the limit, in bytes.
+    HeadTooLarge(usize),
     /// The provider's credential is not there (`env:` or `file:` without a value).
     NoCredential {
         /// The provider's id.
@@ -225,6 +229,24 @@ impl Failure {
                 true,
                 Level::INFO,
             ),
+            Self::BodyBroken => row(
+                StatusCode::BAD_REQUEST,
+                "body_broken",
+                "invalid_request_error",
+                "invalid_request",
+                "the request body broke off".into(),
+                true,
+                Level::DEBUG,
+            ),
+            Self::HeadTooLarge(limit) => row(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "invalid_request_error",
+                "head_too_large",
+                format!("the request's head is larger than {limit} bytes (gateway.limits.head_bytes)"),
+                false,
+                Level::INFO,
+            ),
             Self::NoCredential { provider, .. } => row(
                 StatusCode::BAD_GATEWAY,
                 "no_credential",
@@ -314,6 +336,8 @@ impl Failure {
             Self::BadRequest("the body is not a JSON object".into()),
             Self::BodyTooLarge(1024),
             Self::BodyStalled,
+            Self::BodyBroken,
+            Self::HeadTooLarge(1024),
             Self::NoCredential {
                 provider: provider(),
                 missing: "environment variable ACME_API_KEY".into(),
@@ -356,6 +380,8 @@ impl Failure {
             | Self::BadRequest(_)
             | Self::BodyTooLarge(_)
             | Self::BodyStalled
+            | Self::BodyBroken
+            | Self::HeadTooLarge(_)
             | Self::Timeout { .. }
             | Self::Draining
             | Self::Internal(_) => None,
@@ -396,7 +422,10 @@ impl Failure {
             Self::WrongMethod => {
                 head.insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
-            Self::BodyTooLarge(_) | Self::BodyStalled => {
+            Self::BodyTooLarge(_)
+            | Self::BodyStalled
+            | Self::BodyBroken
+            | Self::HeadTooLarge(_) => {
                 // The rest of the body is still on its way: the connection can't carry another request.
                 head.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

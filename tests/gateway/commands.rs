@@ -1,0 +1,327 @@
+//! The other commands, the files of the state directory, and where secrets must not be.
+
+use super::start;
+use crate::support::{
+    EVERYBODY, Gateway, config,
+    gateway::{Options as Start, run},
+    http as client, message,
+    process::Process,
+    repository,
+};
+use http::Method;
+use provider::{Options, Provider};
+use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path, process::Output};
+use tokio::process::Command;
+
+async fn aperture(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aperture"))
+        .args(arguments)
+        .current_dir(repository("."))
+        .env_remove("TS_AUTHKEY")
+        .output()
+        .await
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn check_tells_every_mistake_with_its_place_and_fails() {
+    let output = aperture(&["check", "tests/fixtures/config/mistakes.hujson"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    for (place, words) in [
+        (":4:", "basurl"),
+        (":5:", "OPENAI_KEY"),
+        (":6:", "models"),
+        (":10:", "authorization"),
+        (":11:", "models"),
+        (":12:", "add_headers"),
+        (":14:", "models"),
+        (":15:", "baseurl"),
+        (":15:", "auth_mode"),
+        (":18:", "src"),
+        (":18:", "unknown role"),
+        (":19:", "capture"),
+        (":22:", "quotas"),
+        (":24:", "idle"),
+        (":25:", "head_bytes"),
+        (":26:", "origins"),
+    ] {
+        // A finding is a line with its place, its key below it, and a hint.
+        let found = said
+            .split("tests/fixtures/config/mistakes.hujson")
+            .any(|finding| finding.starts_with(place) && finding.contains(words));
+        assert!(found, "nothing at {place} says {words}:\n{said}");
+    }
+    assert!(!said.contains("sk-ant-api03-1234567890"), "{said}");
+
+    let output = aperture(&["check", "deploy/aperture.example.hujson"]).await;
+    assert_ne!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let output = aperture(&["check", "/does/not/exist"]).await;
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn generated_documents_are_what_the_code_says() {
+    let output = aperture(&["docs"]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn man_page_completions_schema_and_help_are_printed() {
+    for (arguments, contains) in [
+        (&["man"][..], ".TH aperture"),
+        (&["completions", "bash"], "_aperture()"),
+        (&["completions", "zsh"], "#compdef aperture"),
+        (&["schema"], "\"providers\""),
+        (&["--help"], "AI gateway"),
+        (&["--version"], "aperture "),
+    ] {
+        let output = aperture(arguments).await;
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(text(&output.stdout).contains(contains), "{arguments:?}");
+    }
+    assert_eq!(aperture(&["--no-such-flag"]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn health_doctor_and_export_work_while_it_runs_and_afterwards() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    // An admin by name: `doctor` warns of a document that makes everybody one.
+    let grant = EVERYBODY.replace("\"*\"]", "\"dev@example.com\"]");
+    let gateway = start(&config(&provider.url(), &grant)).await;
+    let answer = client::post(
+        &format!("{}/v1/messages", gateway.url),
+        message("claude-haiku-4-5", "x", false),
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    gateway.finished(1).await;
+
+    let health = gateway.command(&["health"]).await;
+    assert!(health.status.success());
+    let health: serde_json::Value = serde_json::from_slice(&health.stdout).unwrap();
+    assert_eq!(
+        (&health["serving"], &health["draining"]),
+        (&true.into(), &false.into())
+    );
+
+    let doctor = gateway
+        .command(&[
+            "doctor",
+            "--json",
+            "--as",
+            "dev@example.com",
+            "--model",
+            "gpt-4o",
+        ])
+        .await;
+    let report: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    assert!(!checks.is_empty());
+    assert!(
+        checks.iter().all(|check| check["outcome"] != "failure"),
+        "{report:#}"
+    );
+    assert!(doctor.status.success(), "{report:#}");
+    assert!(text(&doctor.stdout).contains("gpt-4o"));
+
+    // A second gateway may not touch the same files.
+    let mut second = Command::new(env!("CARGO_BIN_EXE_aperture"));
+    second
+        .args(["--dev-listen", "127.0.0.1:0", "--config"])
+        .arg(gateway.config_file())
+        .arg("--state-dir")
+        .arg(gateway.state_dir());
+    let second = second.output().await.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        text(&second.stderr).contains("another gateway runs on"),
+        "{}",
+        text(&second.stderr)
+    );
+
+    let mut exports = Vec::new();
+    for what in ["records", "sessions", "usage"] {
+        for format in ["jsonl", "csv"] {
+            exports.push(gateway.command(&["export", what, "--format", format]).await);
+        }
+    }
+    let state = gateway.state_dir();
+    let dir = gateway.stop().await;
+    for (index, running) in exports.iter().enumerate() {
+        let what = ["records", "sessions", "usage"][index / 2];
+        let stopped = run(
+            &state,
+            &["export", what, "--format", ["jsonl", "csv"][index % 2]],
+        )
+        .await;
+        assert!(running.status.success() && stopped.status.success());
+        assert!(!running.stdout.is_empty(), "{what}");
+        assert_eq!(text(&running.stdout), text(&stopped.stdout), "{what}");
+    }
+    let health = run(&state, &["health"]).await;
+    assert_eq!(health.status.code(), Some(1));
+    assert!(text(&health.stderr).contains("no gateway is running"));
+    let doctor = run(&state, &["doctor", "--json"]).await;
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(serde_json::from_slice::<serde_json::Value>(&doctor.stdout).is_ok());
+    drop(dir);
+}
+
+#[tokio::test]
+async fn the_first_start_writes_a_configuration_that_only_its_owner_can_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("deep/state");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aperture"));
+    command
+        .args([
+            "--dev-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--state-dir",
+        ])
+        .arg(&state)
+        .env("HOME", dir.path());
+    let mut process = Process::start(command);
+    process
+        .stderr
+        .find("that it serves", |line| {
+            line.contains("serving on the development listener")
+                .then_some(())
+        })
+        .await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o700);
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(&state).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        names.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    for name in [
+        "aperture.hujson",
+        "aperture.redb",
+        "captures.redb",
+        "control.sock",
+        "lock",
+    ] {
+        assert!(names.contains(name), "{names:?}");
+    }
+    let checked = run(&state, &["check"]).await;
+    assert!(checked.status.success(), "{}", text(&checked.stdout));
+    process.signal("INT").await;
+    assert_eq!(process.wait().await.code(), Some(0));
+}
+
+/// Texts that must be found nowhere.
+const SECRETS: [&str; 8] = [
+    "sk-ant-upstream-key",
+    "sk-openai-upstream-key",
+    "marker-of-an-added-header",
+    "marker-of-the-environment",
+    "marker-bearer-of-the-client",
+    "marker-key-of-the-client",
+    "marker-cookie-of-the-client",
+    "marker-in-the-query",
+];
+
+fn assert_no_secrets(place: &str, bytes: &[u8]) {
+    for secret in SECRETS {
+        let found = bytes
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
+        assert!(!found, "{secret} is in {place}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_log_page_export_or_database() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let document = config(&provider.url(), EVERYBODY)
+        .replacen("\"baseurl\"", "\"add_headers\": [\"X-Extra: marker-of-an-added-header\"], \"baseurl\"", 1)
+        .replace(
+            "\"openai\": {",
+            "\"third\": {\"baseurl\": \"http://127.0.0.1:1\", \"apikey\": \"env:APERTURE_SECRET_TEST\", \"models\": [\"m\"]},\n \"openai\": {",
+        );
+    let options = Start {
+        arguments: vec!["-v".into()],
+        environment: vec![(
+            "APERTURE_SECRET_TEST".into(),
+            "marker-of-the-environment".into(),
+        )],
+        ..Start::default()
+    };
+    let gateway = Gateway::dev(&document, options).await;
+    let headers = [
+        ("authorization", "Bearer marker-bearer-of-the-client"),
+        ("x-api-key", "marker-key-of-the-client"),
+        ("cookie", "session=marker-cookie-of-the-client"),
+        ("content-type", "application/json"),
+    ];
+    for (path, model) in [
+        ("messages", "claude-haiku-4-5"),
+        ("chat/completions", "gpt-4o"),
+        ("chat/completions", "m"),
+        ("messages", "none"),
+    ] {
+        let url = format!(
+            "{}/v1/{path}?beta=true&key=marker-in-the-query",
+            gateway.url
+        );
+        client::send(Method::POST, &url, &headers, message(model, "hello", false)).await;
+    }
+    let entry = &provider.log()[0];
+    assert_eq!(entry.header("x-extra"), Some("marker-of-an-added-header"));
+    assert_eq!(entry.header("x-api-key"), Some("sk-ant-upstream-key"));
+    assert_eq!(entry.request.target, "/v1/messages?beta=true");
+    gateway.finished(4).await;
+
+    // Every page that can be reached from the first one.
+    let mut seen = BTreeSet::new();
+    let mut next = vec!["/ui/".to_owned(), "/ui/settings/".to_owned()];
+    while let Some(path) = next.pop() {
+        if seen.len() >= 150 || !seen.insert(path.clone()) {
+            continue;
+        }
+        let page = client::get(&format!("{}{path}", gateway.url)).await;
+        assert_no_secrets(&path, &page.body);
+        assert_no_secrets(&path, format!("{:?}", page.headers).as_bytes());
+        next.extend(page.text().split("href=\"").skip(1).filter_map(|rest| {
+            let link = rest.split('"').next()?.replace("&amp;", "&");
+            link.starts_with("/ui/").then_some(link)
+        }));
+    }
+    assert!(
+        seen.iter().any(|path| path.starts_with("/ui/requests/")),
+        "{seen:?}"
+    );
+    let metrics = client::get(&format!("{}/metrics", gateway.metrics_url)).await;
+    assert_no_secrets("the metrics", &metrics.body);
+
+    for what in ["records", "sessions", "usage"] {
+        let output = gateway.command(&["export", what]).await;
+        assert_no_secrets(what, &output.stdout);
+    }
+    let doctor = gateway.command(&["doctor", "--json"]).await;
+    assert_no_secrets("doctor", &doctor.stdout);
+    let lines = gateway.process.stderr.clone();
+    let state = gateway.state_dir();
+    let dir = gateway.stop().await;
+    assert_no_secrets("the log", lines.all().join("\n").as_bytes());
+    for entry in std::fs::read_dir(&state).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            assert_no_secrets(&path.display().to_string(), &std::fs::read(&path).unwrap());
+        }
+    }
+    drop(dir);
+}

@@ -1,6 +1,6 @@
 //! Who a request is counted for: the node that sent it, whatever it claims and whoever had its address before.
 
-use super::{MODEL, USERS, World, change, number, of_node, person};
+use super::{MODEL, USERS, World, change, measured, number, of_node, person};
 use crate::support::{http, message, soak};
 use ::http::Method;
 use provider::{Matcher, Script, UsageScript};
@@ -53,7 +53,7 @@ async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reuse
             }
         }
     };
-    eprintln!("identity: {moves} rounds of addresses; {report}");
+    measured(&format!("identity: {moves} rounds of addresses; {report}"));
     assert!(moves > 0, "no address changed hands");
 
     let answered = number(&report, "ok");
@@ -86,7 +86,7 @@ async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reuse
         records.iter().all(|record| record.path.contains("from=n")),
         "a record does not say who sent it"
     );
-    eprintln!("identity: 0 of {} misattributed", records.len());
+    measured(&format!("identity: 0 of {} misattributed", records.len()));
     world.gateway.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! The node's life: login, approval, names, key expiry, restarts, outages and the end, in every state.
 
-use super::{MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, with};
+use super::{
+    MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, measured, with,
+};
 use crate::support::{Gateway, Lab, config, gateway::Options, http, message, soak};
 use aperture::record::Timestamp;
 use provider::Provider;
@@ -152,10 +154,10 @@ async fn a_restart_with_kept_state_answers_at_once_from_the_same_port() {
     let answer = http::post(&url, message(MODEL, "hello", false)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let first = serving.elapsed();
-    eprintln!(
+    measured(&format!(
         "lifecycle: restart: serving after {:?}, first answer {first:?} later",
         serving - begun
-    );
+    ));
     assert!(first < RESTARTED, "{first:?}");
     assert!(!ports.is_empty());
     assert!(ports.is_subset(&udp_ports(&gateway)), "another port");
@@ -237,7 +239,10 @@ async fn stops_in_time(gateway: Gateway, what: &str) {
 }
 
 fn assert_closed(what: &str, begun: Instant) {
-    eprintln!("lifecycle: ended {what} after {:?}", begun.elapsed());
+    measured(&format!(
+        "lifecycle: ended {what} after {:?}",
+        begun.elapsed()
+    ));
     assert!(begun.elapsed() < CLOSED, "{what}: {:?}", begun.elapsed());
 }
 

@@ -14,6 +14,9 @@ pub(super) struct Socket {
     listening: bool,
 }
 
+/// In the flags of a descriptor.
+const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+
 /// The sockets of these tables (`tcp`, `udp6`, …) that the process has open.
 pub(super) fn sockets(pid: u32, tables: &[&str]) -> Vec<Socket> {
     let own: HashSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))

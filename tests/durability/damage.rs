@@ -8,6 +8,9 @@ use tokio::process::Command;
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
+/// What happens to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
+
 /// A state directory with a few requests in it.
 async fn used() -> (Provider, std::sync::Arc<tempfile::TempDir>) {
     let provider = Provider::start(provider::Options::default()).await.unwrap();
@@ -45,9 +48,9 @@ async fn refusal(dir: &Path) -> String {
 #[tokio::test]
 async fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
     let (_provider, dir) = used().await;
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("no database", |bytes| {
-            *bytes = b"not a database at all".to_vec()
+            *bytes = b"not a database at all".to_vec();
         }),
         ("a head of zeros", |bytes| bytes[..4096].fill(0)),
         ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),

@@ -175,7 +175,7 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
     }
     let config = config(&provider.url(), EVERYBODY);
     let numbers = Arc::new(AtomicU64::new(0));
-    let mut options = Options {
+    let options = Options {
         dir: Some(Arc::new(in_memory())),
         ..Options::default()
     };

@@ -26,7 +26,12 @@ async fn a_healthy_gateway_is_called_healthy() {
 #[tokio::test]
 async fn doctor_names_the_grant_that_decides_and_agrees_with_the_proxy_for_all_pairs() {
     let world = World::start(GRANTS, &[]).await;
-    let models = ["claude-haiku-4-5", "claude-opus-4-5", "gpt-5", "no-such-model"];
+    let models = [
+        "claude-haiku-4-5",
+        "claude-opus-4-5",
+        "gpt-5",
+        "no-such-model",
+    ];
     let nodes = [
         ("alice", "alice@example.com"),
         ("bob", "bob@example.com"),

@@ -160,7 +160,10 @@ async fn tagged_shared_and_nameless_nodes_are_what_they_are() {
         // Neither a user nor tags: a plain sentence for the client, the reason in the log, nothing for the provider.
         assert_eq!(answer.status, 403, "{}", answer.text());
         assert_eq!(answer.json()["type"], "error");
-        let sentence = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        let sentence = answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert!(sentence.contains("tailnet"), "{sentence}");
         let reason = world
             .gateway

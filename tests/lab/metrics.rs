@@ -130,7 +130,9 @@ impl Prometheus {
             assert!(
                 tokio::time::Instant::now() < deadline,
                 "{expression}: {answer}; targets: {}",
-                http::get(&format!("{}/api/v1/targets", self.url)).await.text()
+                http::get(&format!("{}/api/v1/targets", self.url))
+                    .await
+                    .text()
             );
         }
     }

@@ -110,9 +110,7 @@ async fn doctor_says(gateway: &Gateway, arguments: &[&str]) -> (bool, String) {
 
 /// The record of the only request of that node.
 fn of_node<'a>(records: &'a [Record], name: &str) -> &'a Record {
-    let mut found = records
-        .iter()
-        .filter(|record| record.who.node_name == name);
+    let mut found = records.iter().filter(|record| record.who.node_name == name);
     let record = found
         .next()
         .unwrap_or_else(|| panic!("no record of {name}"));

@@ -8,6 +8,9 @@ use tokio::process::Command;
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
+/// What happens to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
+
 /// A state directory with a few requests in it.
 async fn used() -> (Provider, std::sync::Arc<tempfile::TempDir>) {
     let provider = Provider::start(provider::Options::default()).await.unwrap();

@@ -85,7 +85,7 @@ pub struct Exchange {
     proxy: Arc<Proxy>,
     slot: Arc<Mutex<Slot>>,
     permit: Option<Permit>,
-    facts: Option<RequestFacts>,
+    facts: Option<Arc<RequestFacts>>,
     capture: Option<Capture>,
     small: BytesMut,
     finished: bool,
@@ -176,7 +176,7 @@ impl Exchange {
         &mut self,
         permit: &Permit,
         assigned: Assigned,
-        facts: &RequestFacts,
+        facts: Arc<RequestFacts>,
         head: &HeaderMap,
         body: &Bytes,
     ) {
@@ -218,7 +218,7 @@ impl Exchange {
                 ..Capture::default()
             });
         }
-        self.facts = Some(facts.clone());
+        self.facts = Some(facts);
         self.permit = Some(permit.clone());
         self.start();
     }

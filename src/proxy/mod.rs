@@ -123,6 +123,7 @@ impl Proxy {
         // The model is in the body, so the body comes whole before anything goes out.
         let body = self.read_body(&config, parts, body, exchange).await?;
         let facts = read_request(endpoint, &parts.headers, &body)
+            .map(Arc::new)
             .map_err(|bad| Failure::BadRequest(bad.to_string()))?;
         exchange.asked(&facts, &body);
 
@@ -140,7 +141,7 @@ impl Proxy {
             &config.gateway.session_headers,
             Timestamp::now(),
         );
-        exchange.permitted(&permit, assigned, &facts, &parts.headers, &body);
+        exchange.permitted(&permit, assigned, Arc::clone(&facts), &parts.headers, &body);
 
         let edited = edit_body(&config, &permit, &facts, &body)?;
         let request = upstream_request(&permit, parts, &edited)?;

@@ -48,6 +48,8 @@ use std::{
 
 /// Characters of a path that logs and answers repeat.
 const PATH_TOLD: usize = 200;
+/// Header lines that hyper takes without being told, on the stack.
+const HYPER_HEAD_COUNT: usize = 100;
 
 /// Everything that a request can reach.
 pub struct Server<W: WhoIs> {
@@ -409,10 +411,13 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         // hyper's deadline also runs while a kept connection is idle, so it is the idle one; the first head has its own.
         .header_read_timeout(timeouts.idle)
         .max_buf_size(limits.head_bytes.max(8192))
-        .max_headers(limits.head_count)
         .auto_date_header(false)
         // A client that closes has left: its request upstream must end at once.
         .half_close(false);
+    // Told any number, even its own, hyper fills its tables of lines by that number.
+    if limits.head_count != HYPER_HEAD_COUNT {
+        builder.http1().max_headers(limits.head_count);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

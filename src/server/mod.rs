@@ -48,6 +48,7 @@ use std::{
 
 /// Characters of a path that logs and answers repeat.
 const PATH_TOLD: usize = 200;
+
 /// Header lines that hyper takes without being told, on the stack.
 const HYPER_HEAD_COUNT: usize = 100;
 

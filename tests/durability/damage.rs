@@ -45,9 +45,6 @@ async fn refusal(dir: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// What is done to a file's bytes.
-type Damage = fn(&mut Vec<u8>);
-
 #[tokio::test]
 async fn a_damaged_file_is_named_with_what_to_do_and_left_as_it_is() {
     let (_provider, dir) = used().await;

@@ -44,9 +44,6 @@ pub(super) fn sockets(pid: u32, tables: &[&str]) -> Vec<Socket> {
     found
 }
 
-/// `O_CLOEXEC`, as fdinfo shows it.
-const CLOSE_ON_EXEC: u32 = 0o2_000_000;
-
 #[tokio::test]
 async fn nothing_listens_on_the_host_and_no_child_would_inherit_a_descriptor() {
     let world = World::start(USERS, &[]).await;

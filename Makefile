@@ -59,7 +59,7 @@ clients: lab ## Real clients (npm and PyPI packages) against the gateway
 	@cargo build --locked --workspace --all-targets
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_CLIENTS=$(CURDIR)/.cache/clients \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --test suite clients:: -- --test-threads 1
+	  cargo test --locked --test suite clients:: -- --include-ignored --test-threads 1
 
 soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, and the race detector
 	@scripts/setup test
@@ -67,7 +67,7 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	cargo build --locked --release --workspace --all-targets
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --release --test suite lab:: -- --test-threads 1 --nocapture
+	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
 
 bench: build lab ## What the gateway costs, beside direct calls; BENCH="--write --what NAME" keeps the table
 	@scripts/setup test

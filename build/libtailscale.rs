@@ -62,6 +62,8 @@ pub(crate) fn build() {
     bind(&out);
     println!("cargo:rustc-link-search=native={}", out.display());
     println!("cargo:rustc-link-lib=static=tailscale");
+    let version = required(&module, "tailscale.com v");
+    println!("cargo:rustc-env=APERTURE_TAILSCALE_VERSION={version}");
 }
 
 /// Tests of the Go module don't change the archive.

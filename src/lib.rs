@@ -3,8 +3,8 @@
 //! One request is a pipeline of types, and skipping a stage does not compile:
 //!
 //! ```text
-//! Accepted{io, peer} → Caller → Permit → Exchange → Outcome → Record
-//!  tailnet             identity  policy   proxy      tap       store
+//! Accepted{io, peer, node} → Caller → Permit → Exchange → Outcome → Record
+//!  tailnet                   identity  policy   proxy      tap       store
 //! ```
 //!
 //! # Glossary

@@ -35,10 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tap",
         ],
     ),
-    (
-        "dashboard",
-        &["config", "identity", "policy", "price", "store"],
-    ),
+    ("dashboard", &["config", "identity", "policy", "store"]),
     (
         "server",
         &[
@@ -55,11 +52,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     (
         "doctor",
-        &[
-            "app", "config", "identity", "policy", "provider", "store", "tailnet",
-        ],
+        &["app", "config", "identity", "policy", "provider"],
     ),
-    ("control", &["app", "cli", "doctor", "store"]),
+    ("control", &["app", "doctor", "store"]),
     (
         "app",
         &[
@@ -67,11 +62,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "dashboard",
-            "doctor",
             "harden",
             "identity",
             "metrics",
-            "policy",
             "price",
             "provider",
             "proxy",

@@ -32,7 +32,7 @@ use crate::{
     session::Sessions,
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
-    tailnet::{Accept, DevListener},
+    tailnet::{Accept, DevListener, LIBRARY_VERSION},
 };
 use anyhow::Context as _;
 use serde::Serialize;
@@ -162,6 +162,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
 
     let metrics = Metrics::new();
+    metrics.set_build(crate::VERSION, LIBRARY_VERSION);
     let requests = Tasks::default();
     // Outlives the requests: the node, the store's helpers, the control socket.
     let background = Tasks::default();
@@ -194,7 +195,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let proxy = Proxy {
         live: live.clone(),
         client,
-        sessions: Arc::new(sessions),
+        sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
         in_flight: in_flight.clone(),
@@ -204,7 +205,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         live: live.clone(),
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
-        proxy,
+        proxy: Arc::new(proxy),
         dashboard: dashboard(&app),
         metrics,
         names,
@@ -360,6 +361,11 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
                 this.resolver.set_capabilities(capabilities(&config));
                 this.connections.set_limits(limits(&config));
                 this.writer.set_retention(retention(&config));
+                this.metrics.set_per_user(config.gateway.metrics_per_user);
+            }
+            // At the start, and when it has become shorter: the store itself only looks from time to time.
+            if let Err(error) = this.writer.prune(Timestamp::now()).await {
+                tracing::debug!(%error, "nothing was removed yet");
             }
             if versions.changed().await.is_err() {
                 return;

@@ -239,7 +239,7 @@ impl Default for Gateway {
             limits: Limits {
                 request_body_bytes: 64 << 20,
                 head_bytes: 64 << 10,
-                head_count: 200,
+                head_count: 100,
                 connections_per_peer: 4_096,
                 connections: 20_000,
             },

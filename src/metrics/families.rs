@@ -7,6 +7,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// What the generated reference says of one family.
@@ -53,17 +54,22 @@ static METADATA: Metadata<'static> =
     Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 /// A monotone count with `N` labels.
-pub(super) struct Counter<const N: usize>(Series<N>);
+pub(super) struct Counter<const N: usize>(Series<N, metrics::Counter>);
 /// A value that goes up and down, with `N` labels.
-pub(super) struct Gauge<const N: usize>(Series<N>);
+pub(super) struct Gauge<const N: usize>(Series<N, metrics::Gauge>);
 /// A distribution with `N` labels.
-pub(super) struct Histogram<const N: usize>(Series<N>);
+pub(super) struct Histogram<const N: usize>(Series<N, metrics::Histogram>);
 
-struct Series<const N: usize> {
+struct Series<const N: usize, H> {
     name: &'static str,
     labels: [&'static str; N],
     recorder: Arc<PrometheusRecorder>,
+    /// Those that were asked for, in the order of their label values: as many as there are series, which are bounded.
+    handles: RwLock<Vec<Known<N, H>>>,
 }
+
+/// Label values, and the series that has them.
+type Known<const N: usize, H> = ([Box<str>; N], H);
 
 macro_rules! count {
     () => { 0 };
@@ -94,6 +100,7 @@ macro_rules! families {
                         name: concat!("aperture_", stringify!($field)),
                         labels: [$(stringify!($label)),*],
                         recorder: Arc::clone(recorder),
+                        handles: RwLock::default(),
                     }, concat!($($help),+)), )*
                 }
             }
@@ -190,7 +197,31 @@ pub(super) fn build() -> (Families, PrometheusHandle) {
 
 // === impl Series ===
 
-impl<const N: usize> Series<N> {
+impl<const N: usize, H: Clone> Series<N, H> {
+    /// The series with these values; it is made when it is first asked for.
+    ///
+    /// Values are few and recur, so the search costs less than one label that the recorder would have to copy and hash.
+    fn with(&self, values: [&str; N], make: impl FnOnce(&PrometheusRecorder, &Key) -> H) -> H {
+        let known = |known: &[Known<N, H>]| {
+            known.binary_search_by(|(label, _)| label.iter().map(|text| &**text).cmp(values))
+        };
+        {
+            let handles = self.handles.read();
+            if let Ok(at) = known(&handles) {
+                return handles[at].1.clone();
+            }
+        }
+        let mut handles = self.handles.write();
+        match known(&handles) {
+            Ok(at) => handles[at].1.clone(),
+            Err(at) => {
+                let handle = make(&self.recorder, &self.key(values));
+                handles.insert(at, (values.map(Box::from), handle.clone()));
+                handle
+            }
+        }
+    }
+
     /// An empty label is the same as none in Prometheus, so it is left out.
     fn key(&self, values: [&str; N]) -> Key {
         let labels = self.labels.iter().zip(values);
@@ -212,7 +243,7 @@ fn printable(value: &str) -> String {
 impl<const N: usize> Counter<N> {
     const WORD: &str = "counter";
 
-    fn new(series: Series<N>, help: &'static str) -> Self {
+    fn new(series: Series<N, metrics::Counter>, help: &'static str) -> Self {
         let name = series.name.into();
         series
             .recorder
@@ -238,8 +269,8 @@ impl<const N: usize> Counter<N> {
     }
 
     fn handle(&self, values: [&str; N]) -> metrics::Counter {
-        let key = self.0.key(values);
-        self.0.recorder.register_counter(&key, &METADATA)
+        self.0
+            .with(values, |to, key| to.register_counter(key, &METADATA))
     }
 }
 
@@ -248,7 +279,7 @@ impl<const N: usize> Counter<N> {
 impl<const N: usize> Gauge<N> {
     const WORD: &str = "gauge";
 
-    fn new(series: Series<N>, help: &'static str) -> Self {
+    fn new(series: Series<N, metrics::Gauge>, help: &'static str) -> Self {
         let name = series.name.into();
         series
             .recorder
@@ -267,8 +298,8 @@ impl<const N: usize> Gauge<N> {
     }
 
     fn handle(&self, values: [&str; N]) -> metrics::Gauge {
-        let key = self.0.key(values);
-        self.0.recorder.register_gauge(&key, &METADATA)
+        self.0
+            .with(values, |to, key| to.register_gauge(key, &METADATA))
     }
 }
 
@@ -277,7 +308,7 @@ impl<const N: usize> Gauge<N> {
 impl<const N: usize> Histogram<N> {
     const WORD: &str = "histogram";
 
-    fn new(series: Series<N>, help: &'static str) -> Self {
+    fn new(series: Series<N, metrics::Histogram>, help: &'static str) -> Self {
         let name = series.name.into();
         series
             .recorder
@@ -287,10 +318,8 @@ impl<const N: usize> Histogram<N> {
 
     /// Adds a sample.
     pub(super) fn record(&self, values: [&str; N], value: f64) {
-        let key = self.0.key(values);
         self.0
-            .recorder
-            .register_histogram(&key, &METADATA)
+            .with(values, |to, key| to.register_histogram(key, &METADATA))
             .record(value);
     }
 }

@@ -82,10 +82,10 @@ pub struct Exchange {
     id: RequestId,
     begun: Instant,
     config: Arc<Config>,
-    proxy: Proxy,
+    proxy: Arc<Proxy>,
     slot: Arc<Mutex<Slot>>,
     permit: Option<Permit>,
-    facts: Option<RequestFacts>,
+    facts: Option<Arc<RequestFacts>>,
     capture: Option<Capture>,
     small: BytesMut,
     finished: bool,
@@ -93,7 +93,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// Begins a record from the request's head.
-    pub(super) fn begin(proxy: &Proxy, caller: &Caller, endpoint: Endpoint, parts: &Parts) -> Self {
+    pub(super) fn begin(
+        proxy: &Arc<Proxy>,
+        caller: &Caller,
+        endpoint: Endpoint,
+        parts: &Parts,
+    ) -> Self {
         let id = RequestId::new();
         let record = Record {
             id,
@@ -120,7 +125,7 @@ impl Exchange {
             id,
             begun: Instant::now(),
             config: proxy.live.current(),
-            proxy: proxy.clone(),
+            proxy: Arc::clone(proxy),
             slot,
             permit: None,
             facts: None,
@@ -171,7 +176,7 @@ impl Exchange {
         &mut self,
         permit: &Permit,
         assigned: Assigned,
-        facts: &RequestFacts,
+        facts: Arc<RequestFacts>,
         head: &HeaderMap,
         body: &Bytes,
     ) {
@@ -213,7 +218,7 @@ impl Exchange {
                 ..Capture::default()
             });
         }
-        self.facts = Some(facts.clone());
+        self.facts = Some(facts);
         self.permit = Some(permit.clone());
         self.start();
     }
@@ -299,6 +304,7 @@ impl Exchange {
         if let (Some(session), Some(facts)) = (record.session, &self.facts) {
             record.anchors = self.proxy.sessions.learn(
                 &record.who.user,
+                &record.client.name,
                 session,
                 facts,
                 &reply,

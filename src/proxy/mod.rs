@@ -39,15 +39,16 @@ use std::{sync::Arc, time::Duration};
 /// How long a body may take before its request is recorded as started without its model.
 const EARLY_START: Duration = Duration::from_millis(50);
 
-/// Handles requests to models.
-#[derive(Clone, Debug)]
+/// Handles requests to models. Shared by reference count: a clone of its parts for each request would cost more locks than
+/// the rest of the request.
+#[derive(Debug)]
 pub struct Proxy {
     /// The configuration in force.
     pub live: Live,
     /// Connections to providers.
     pub client: Client,
     /// Which conversation a request belongs to.
-    pub sessions: Arc<Sessions>,
+    pub sessions: Sessions,
     /// Where records go.
     pub writer: Writer,
     /// Counters.
@@ -61,7 +62,7 @@ pub struct Proxy {
 impl Proxy {
     /// Answers one request; never fails: every failure is a response and a record.
     pub async fn handle(
-        &self,
+        self: &Arc<Self>,
         caller: Arc<Caller>,
         route: Route,
         request: Request<Incoming>,
@@ -122,6 +123,7 @@ impl Proxy {
         // The model is in the body, so the body comes whole before anything goes out.
         let body = self.read_body(&config, parts, body, exchange).await?;
         let facts = read_request(endpoint, &parts.headers, &body)
+            .map(Arc::new)
             .map_err(|bad| Failure::BadRequest(bad.to_string()))?;
         exchange.asked(&facts, &body);
 
@@ -139,7 +141,7 @@ impl Proxy {
             &config.gateway.session_headers,
             Timestamp::now(),
         );
-        exchange.permitted(&permit, assigned, &facts, &parts.headers, &body);
+        exchange.permitted(&permit, assigned, Arc::clone(&facts), &parts.headers, &body);
 
         let edited = edit_body(&config, &permit, &facts, &body)?;
         let request = upstream_request(&permit, parts, &edited)?;

@@ -13,15 +13,20 @@ use crate::{
     config::{Config, Live},
     dashboard::{self, Dashboard},
     endpoint::{self, Route},
-    identity::{Caller, NodeId, Unidentified, WhoIs, connections::Connections, resolve::Resolver},
+    identity::{
+        Caller, NodeId, Unidentified, WhoIs,
+        connections::{ConnectionGuard, Connections},
+        resolve::Resolver,
+    },
     metrics::Metrics,
     policy,
     proxy::{Proxy, body::Body, error::Failure, refuse},
     record::RequestId,
     shutdown::Tasks,
-    tailnet::{Accept, Accepted},
+    tailnet::{Accept, Accepted, Origin},
 };
 use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
@@ -33,6 +38,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -43,6 +49,9 @@ use std::{
 /// Characters of a path that logs and answers repeat.
 const PATH_TOLD: usize = 200;
 
+/// Header lines that hyper takes without being told, on the stack.
+const HYPER_HEAD_COUNT: usize = 100;
+
 /// Everything that a request can reach.
 pub struct Server<W: WhoIs> {
     /// The configuration in force.
@@ -52,7 +61,7 @@ pub struct Server<W: WhoIs> {
     /// Open connections by peer.
     pub connections: Connections,
     /// Requests to models.
-    pub proxy: Proxy,
+    pub proxy: Arc<Proxy>,
     /// Pages.
     pub dashboard: Dashboard,
     /// Counters.
@@ -67,7 +76,7 @@ pub struct Server<W: WhoIs> {
 
 /// Asks the node for its own series; empty without a node.
 pub type NodeMetrics =
-    Arc<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +85,19 @@ pub enum Port {
     Gateway,
     /// `/metrics` alone.
     Metrics,
+}
+
+/// What happens to a connection from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// The drain begins: finish the request, then close.
+    Drain,
+    /// The first request's head should have come by now.
+    HeadLate,
+    /// The peer is no longer who it was.
+    Reassigned,
+    /// The drain's deadline has passed.
+    End,
 }
 
 impl<W: WhoIs> std::fmt::Debug for Server<W> {
@@ -103,15 +125,18 @@ impl<W: WhoIs> Server<W> {
 
     /// Serves one connection to its end.
     async fn connection(self: Arc<Self>, port: Port, accepted: Accepted) {
-        let Accepted { io, peer } = accepted;
+        let Accepted { io, peer, node } = accepted;
         let config = self.live.current();
-        // Who it is when it is accepted: an address that passes to another node later ends this connection, and one that
-        // was nobody's then is never served on it.
-        let accepted_as = self
-            .resolver
-            .resolve(peer.ip(), None)
-            .await
-            .map(|caller| caller.node.clone());
+        // Who made it: an address that passes to another node later ends this connection, and one that was nobody's then
+        // is never served on it.
+        let accepted_as = match node {
+            Origin::Node(node) => Ok(NodeId::from(node)),
+            Origin::Nobody => Err(Unidentified::UnknownPeer),
+            Origin::Unknown => {
+                let caller = self.resolver.recheck(peer.ip()).await;
+                caller.map(|caller| caller.node.clone())
+            }
+        };
         let guard = match self.connections.register(peer, accepted_as.clone().ok()) {
             Ok(guard) => guard,
             Err(too_many) => {
@@ -134,35 +159,53 @@ impl<W: WhoIs> Server<W> {
         let builder = builder(&config);
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
-        let first_request = tokio::time::sleep(config.gateway.timeouts.header_read);
-        tokio::pin!(first_request);
-        let (mut draining, mut silent) = (false, true);
+        let mut signals = self.signals(&guard, config.gateway.timeouts.header_read);
         loop {
-            tokio::select! {
+            let signal = tokio::select! {
+                biased;
                 result = connection.as_mut() => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "connection ended");
                     }
                     return;
                 }
-                () = self.tasks.draining.cancelled(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
+                Some(signal) = signals.next() => signal,
+            };
+            match signal {
+                Signal::Drain => connection.as_mut().graceful_shutdown(),
+                Signal::HeadLate if asked.load(Ordering::Relaxed) => {}
+                Signal::HeadLate => {
+                    tracing::debug!("connection closed: no request head in time");
+                    return;
                 }
-                () = first_request.as_mut(), if silent => {
-                    silent = false;
-                    if !asked.load(Ordering::Relaxed) {
-                        tracing::debug!("connection closed: no request head in time");
-                        return;
-                    }
-                }
-                () = guard.cancelled() => {
+                Signal::Reassigned => {
                     tracing::info!("connection closed: its peer is no longer who it was");
                     return;
                 }
-                () = self.tasks.ended.cancelled() => return,
+                Signal::End => return,
             }
         }
+    }
+
+    /// What may happen to a connection from outside, each once.
+    ///
+    /// The connection wakes several times for each request. Here a wait is looked at only when it has been woken itself:
+    /// looking at a token takes a lock that all connections share.
+    fn signals<'a>(
+        &'a self,
+        guard: &'a ConnectionGuard,
+        header_read: Duration,
+    ) -> FuturesUnordered<Pin<Box<dyn Future<Output = Signal> + Send + 'a>>> {
+        let signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
+        let Tasks {
+            draining, ended, ..
+        } = &self.tasks;
+        signals.push(Box::pin(draining.cancelled().map(|()| Signal::Drain)));
+        signals.push(Box::pin(ended.cancelled().map(|()| Signal::End)));
+        signals.push(Box::pin(guard.cancelled().map(|()| Signal::Reassigned)));
+        let late = tokio::time::sleep(header_read);
+        signals.push(Box::pin(late.map(|()| Signal::HeadLate)));
+        signals
     }
 
     /// Answers one request.
@@ -369,10 +412,13 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         // hyper's deadline also runs while a kept connection is idle, so it is the idle one; the first head has its own.
         .header_read_timeout(timeouts.idle)
         .max_buf_size(limits.head_bytes.max(8192))
-        .max_headers(limits.head_count)
         .auto_date_header(false)
         // A client that closes has left: its request upstream must end at once.
         .half_close(false);
+    // Told any number, even its own, hyper fills its tables of lines by that number.
+    if limits.head_count != HYPER_HEAD_COUNT {
+        builder.http1().max_headers(limits.head_count);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

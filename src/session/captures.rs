@@ -172,7 +172,14 @@ fn replay(file: &str, sessions: &Sessions) -> String {
         {
             let mut tap = ResponseTap::new(request.endpoint, 200, &HeaderMap::new());
             tap.feed(reply(&requests, at).to_string().as_bytes());
-            sessions.learn("user:alice", session, &facts, &tap.finish(true), now);
+            sessions.learn(
+                "user:alice",
+                &client.name,
+                session,
+                &facts,
+                &tap.finish(true),
+                now,
+            );
         }
     }
     out

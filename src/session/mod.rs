@@ -5,7 +5,8 @@
 //! In this order: an id that the client states; the stored response that it continues; the history it repeats (a chain of
 //! hashes); tool calls that the gateway saw in a reply. Otherwise a session begins. Identical histories are told apart as
 //! well as can be: two conversations that have said the same so far wait side by side, and each next request takes one.
-//! Everything is keyed by the caller, so two people never share a session, and bounded: what is old or too much is
+//! Everything is keyed by the caller, so two people never share a session; what is told by its words alone, by the client
+//! program too, since two programs may begin alike. And everything is bounded: what is old or too much is
 //! forgotten, and then a conversation goes on as a new session.
 //! Must not know: HTTP beyond header lines, the store.
 
@@ -136,13 +137,13 @@ impl Sessions {
         let session = match stated {
             Some(session) => session,
             None => state
-                .find(user, hints, now)
+                .find(user, &client.name, hints, now)
                 .unwrap_or_else(|| state.begin(user, &client.name, hints, now)),
         };
         let known = state.known.get(&session, now).copied();
         let fresh = known.is_none();
         let parent = if fresh && stated.is_some() {
-            state.find(user, hints, now)
+            state.find(user, &client.name, hints, now)
         } else {
             None
         };
@@ -165,6 +166,7 @@ impl Sessions {
     pub fn learn(
         &self,
         user: &str,
+        client: &str,
         session: SessionId,
         request: &RequestFacts,
         response: &ResponseFacts,
@@ -173,7 +175,7 @@ impl Sessions {
         let mut anchors = Vec::new();
         if let Some(reply) = response.reply_turn {
             let history = chain(request.session.history, reply);
-            anchors.push(anchor(user, Kind::History, &history.to_le_bytes()));
+            anchors.push(anchor(user, Kind::History(client), &history.to_le_bytes()));
         }
         if let Some(id) = &response.response_id {
             anchors.push(anchor(user, Kind::Response, id.as_bytes()));
@@ -193,7 +195,13 @@ impl Sessions {
 
 impl State {
     /// The session whose conversation the request continues.
-    fn find(&mut self, user: &str, hints: &SessionHints, now: Timestamp) -> Option<SessionId> {
+    fn find(
+        &mut self,
+        user: &str,
+        client: &str,
+        hints: &SessionHints,
+        now: Timestamp,
+    ) -> Option<SessionId> {
         if let Some(id) = &hints.previous_response {
             let found = self.only(anchor(user, Kind::Response, id.as_bytes()), now);
             if found.is_some() {
@@ -209,7 +217,7 @@ impl State {
             .iter()
             .rev()
             .take(PREFIXES)
-            .map(|history| anchor(user, Kind::History, &history.to_le_bytes()));
+            .map(|history| anchor(user, Kind::History(client), &history.to_le_bytes()));
         // The same words exactly are better evidence than the name of a call, which some servers use again and again.
         if let Some(found) = histories
             .next()
@@ -321,22 +329,22 @@ impl State {
 
 /// What an anchor stands for.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// A history up to a reply.
-    History,
+enum Kind<'a> {
+    /// A history up to a reply, at a client.
+    History(&'a str),
     /// A stored response.
     Response,
     /// A tool call.
     Call,
 }
 
-fn anchor(user: &str, kind: Kind, value: &[u8]) -> u64 {
-    let word = match kind {
-        Kind::History => "history",
-        Kind::Response => "response",
-        Kind::Call => "call",
+fn anchor(user: &str, kind: Kind<'_>, value: &[u8]) -> u64 {
+    let (word, client) = match kind {
+        Kind::History(client) => ("history", client),
+        Kind::Response => ("response", ""),
+        Kind::Call => ("call", ""),
     };
-    explicit::key(&[user.as_bytes(), word.as_bytes(), value])
+    explicit::key(&[user.as_bytes(), word.as_bytes(), client.as_bytes(), value])
 }
 
 #[cfg(test)]

@@ -62,6 +62,32 @@ impl Sessions {
 }
 
 #[test]
+fn two_programs_that_begin_alike_go_on_in_their_own_sessions() {
+    let sessions = Sessions::new(100);
+    let other = Client {
+        name: "other".into(),
+        ..Client::default()
+    };
+    let hello = chat(&[("user", "hello".into())]);
+    let after = chat(&[
+        ("user", "hello".into()),
+        ("assistant", "hi".into()),
+        ("user", "go on".into()),
+    ]);
+    let ask = |client: &Client, request| {
+        let none = headers(&[]);
+        let endpoint = Endpoint::OpenaiChat;
+        let assigned = sessions.assign(ALICE, client, endpoint, &none, request, &[], NOW);
+        assigned.session.unwrap()
+    };
+    let (first, second) = (ask(&client(), &hello), ask(&other, &hello));
+    sessions.learn(ALICE, &client().name, first, &hello, &reply("hi"), NOW);
+    sessions.learn(ALICE, &other.name, second, &hello, &reply("hi"), NOW);
+    assert_eq!(ask(&other, &after), second);
+    assert_eq!(ask(&client(), &after), first);
+}
+
+#[test]
 fn a_stated_id_decides_and_belongs_to_its_caller_and_client() {
     let sessions = Sessions::new(100);
     let hello = chat(&[("user", "hello".into())]);
@@ -209,7 +235,7 @@ fn a_fork_names_its_parent() {
     let lines = [("x-claude-code-session-id", "one")];
     let first = chat(&[("user", "a".into())]);
     let parent = sessions.ask(ALICE, &lines, &first, NOW).session.unwrap();
-    sessions.learn(ALICE, parent, &first, &reply("b"), NOW);
+    sessions.learn(ALICE, &client().name, parent, &first, &reply("b"), NOW);
     let second = chat(&[
         ("user", "a".into()),
         ("assistant", "b".into()),
@@ -234,7 +260,7 @@ fn a_stored_response_is_continued() {
         response_id: Some("resp_1".into()),
         ..reply("x")
     };
-    sessions.learn(ALICE, session, &first, &answer, NOW);
+    sessions.learn(ALICE, &client().name, session, &first, &answer, NOW);
     let next = facts(r#"{"model":"m","input":"and","previous_response_id":"resp_1"}"#);
     assert_eq!(sessions.ask(ALICE, &[], &next, NOW).session, Some(session));
     assert_ne!(
@@ -269,7 +295,7 @@ fn a_tool_call_finds_its_session_though_texts_were_rewritten() {
     let sessions = Sessions::new(100);
     let first = chat(&[("user", "do".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
-    sessions.learn(ALICE, session, &first, &called(), NOW);
+    sessions.learn(ALICE, &client().name, session, &first, &called(), NOW);
     assert_eq!(
         sessions
             .ask(ALICE, &[], &with_call("do it, rewritten"), NOW)
@@ -293,7 +319,7 @@ fn a_call_id_that_is_used_again_does_not_merge_sessions() {
     let own = prompts.each_ref().map(|prompt| {
         let session = sessions.ask(ALICE, &[], prompt, NOW).session.unwrap();
         answer.reply_turn = Some(with_call_turn());
-        sessions.learn(ALICE, session, prompt, &answer, NOW);
+        sessions.learn(ALICE, &client().name, session, prompt, &answer, NOW);
         session
     });
     assert_ne!(own[0], own[1]);
@@ -342,7 +368,7 @@ fn a_conversation_is_found_for_a_day_and_after_a_restart() {
     let sessions = Sessions::new(100);
     let first = chat(&[("user", "a".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
-    let anchors = sessions.learn(ALICE, session, &first, &reply("b"), NOW);
+    let anchors = sessions.learn(ALICE, &client().name, session, &first, &reply("b"), NOW);
     let second = chat(&[
         ("user", "a".into()),
         ("assistant", "b".into()),
@@ -417,7 +443,7 @@ fn run(
         let user = format!("user:{}", scripts[one].user);
         if let Some((request, session)) = waiting.remove(&one) {
             let text = reply_to(one, turns[one]);
-            sessions.learn(&user, session, &request, &reply(&text), NOW);
+            sessions.learn(&user, &client().name, session, &request, &reply(&text), NOW);
             histories[one].push(("assistant", text));
         } else {
             histories[one].push(("user", scripts[one].prompts[turns[one]].clone()));
@@ -468,7 +494,7 @@ proptest! {
         for number in 0..bodies {
             let request = chat(&[("user", number.to_string())]);
             let session = sessions.ask(ALICE, &[], &request, NOW).session.unwrap();
-            sessions.learn(ALICE, session, &request, &reply("x"), NOW);
+            sessions.learn(ALICE, &client().name, session, &request, &reply("x"), NOW);
         }
         let state = sessions.state.lock();
         prop_assert!(state.known.len() <= 16 && state.prompts.len() <= 16 && state.anchors.len() <= 256);

@@ -121,7 +121,8 @@ impl Thread<'_> {
     fn store(&mut self, batch: &[(RequestId, Capture)]) -> Result<(), WriteError> {
         let mut packer = std::mem::replace(&mut self.packer, Packer::new());
         let result = self.change(|file| {
-            let prepared = captures::prepare(file, &mut packer, batch).map_err(into_redb)?;
+            let prepared =
+                captures::prepare(file, &mut packer, batch).map_err(super::ReadError::into_redb)?;
             let live = captures::store(file, &mut packer, &prepared)?;
             Ok((0, live))
         });
@@ -156,14 +157,6 @@ impl Thread<'_> {
         let (count, live) = self.captures.attempt(write)?;
         self.shared.live_bytes.store(live, Relaxed);
         Ok(count)
-    }
-}
-
-fn into_redb(error: super::ReadError) -> redb::Error {
-    match error {
-        super::ReadError::Closed => redb::Error::DatabaseClosed,
-        super::ReadError::Database(error) => error,
-        super::ReadError::Row(row) => redb::Error::Corrupted(row.to_string()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::schema::{self, FileName, VERSION};
 use parking_lot::RwLock;
 use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase, StorageBackend};
 use redb::{WriteTransaction, backends::FileBackend};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, io, path::Path, path::PathBuf, sync::Arc};
 
 /// Opens the bytes of a file somewhere else than in the state directory: for tests of faults.
@@ -39,10 +40,13 @@ pub enum OpenError {
         known: u64,
     },
     /// redb can't open or repair it.
-    #[error("{file} can't be opened or repaired")]
-    Database {
+    #[error(
+        "{path} is damaged, or no database of this gateway; restore it from a backup, or move it away to start without \
+         what is in it"
+    )]
+    Damaged {
         /// The file.
-        file: &'static str,
+        path: PathBuf,
         /// What redb said.
         source: redb::Error,
     },
@@ -63,6 +67,17 @@ pub enum ReadError {
     /// A row is not what it should be.
     #[error(transparent)]
     Row(#[from] BadRow),
+}
+
+impl ReadError {
+    /// The same in redb's words, for a transaction that both reads and writes.
+    pub(super) fn into_redb(self) -> redb::Error {
+        match self {
+            Self::Closed => redb::Error::DatabaseClosed,
+            Self::Database(error) => error,
+            Self::Row(row) => redb::Error::Corrupted(row.to_string()),
+        }
+    }
 }
 
 macro_rules! read_error_from {
@@ -150,12 +165,12 @@ impl File {
     pub(super) fn reopen(&self) -> Result<bool, OpenError> {
         let mut slot = self.database.write();
         drop(slot.take());
-        let database = self.create()?;
-        let failed = |source| OpenError::Database {
-            file: self.name.as_str(),
-            source,
-        };
-        let found = schema::version(self.name, &database).map_err(failed)?;
+        let (database, found) = self.guarded(|| {
+            let database = self.create()?;
+            let found =
+                schema::version(self.name, &database).map_err(|error| self.failed(error))?;
+            Ok((database, found))
+        })?;
         match found {
             Some(found) if found > VERSION => {
                 return Err(OpenError::Newer {
@@ -172,18 +187,52 @@ impl File {
                     write.commit()?;
                     Ok(())
                 };
-                step().map_err(failed)?;
+                step().map_err(|error: redb::Error| self.failed(error))?;
             }
         }
         *slot = Some(database);
         Ok(found.is_none())
     }
 
+    /// Where it is.
+    fn place(&self) -> PathBuf {
+        let path = self.path.clone();
+        path.unwrap_or_else(|| self.name.as_str().into())
+    }
+
+    /// What an error of opening means: the disk refused, or the file is damaged.
+    pub(super) fn failed(&self, error: impl Into<redb::Error>) -> OpenError {
+        let path = self.place();
+        match error.into() {
+            // redb's words for a file that is none of its own, or too short.
+            redb::Error::Io(source)
+                if !matches!(
+                    source.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                OpenError::Io { path, source }
+            }
+            redb::Error::DatabaseAlreadyOpen => OpenError::Io {
+                path,
+                source: io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open"),
+            },
+            source => OpenError::Damaged { path, source },
+        }
+    }
+
+    /// Runs a part of the opening; a panic inside redb is how some damage shows.
+    pub(super) fn guarded<T>(
+        &self,
+        open: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            let why = "redb stopped at something that can't be".to_owned();
+            Err(self.failed(redb::Error::Corrupted(why)))
+        })
+    }
+
     fn create(&self) -> Result<Database, OpenError> {
-        let failed = |error: redb::DatabaseError| OpenError::Database {
-            file: self.name.as_str(),
-            source: error.into(),
-        };
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes);
         if let Some(open) = &self.backend {
@@ -191,12 +240,16 @@ impl File {
                 path: self.name.as_str().into(),
                 source,
             })?;
-            return builder.create_with_backend(Chosen(backend)).map_err(failed);
+            return builder
+                .create_with_backend(Chosen(backend))
+                .map_err(|error| self.failed(error));
         }
-        let path = self.path.clone().unwrap_or_default();
+        let path = self.place();
         let file = private_file(&path).map_err(|source| OpenError::Io { path, source })?;
-        let backend = FileBackend::new(file).map_err(failed)?;
-        builder.create_with_backend(backend).map_err(failed)
+        let backend = FileBackend::new(file).map_err(|error| self.failed(error))?;
+        builder
+            .create_with_backend(backend)
+            .map_err(|error| self.failed(error))
     }
 
     /// Reads in one transaction. Nothing borrowed leaves it.

@@ -90,13 +90,13 @@ impl Store {
         let open = |name, cache| File::open(name, directory, options.backend.clone(), cache);
         let (main, fresh) = open(FileName::Main, options.cache_bytes / 4 * 3)?;
         let (captured, _) = open(FileName::Captures, options.cache_bytes / 4)?;
-        let failed = |source| OpenError::Database {
-            file: FileName::Main.as_str(),
-            source,
-        };
         let now = Timestamp::now();
-        let recovered = recover(&main, fresh, &options.prices, now).map_err(failed)?;
-        let live_bytes = captures::live_bytes(&captured).unwrap_or(0);
+        let recovered = main.guarded(|| {
+            recover(&main, fresh, &options.prices, now).map_err(|error| main.failed(error))
+        })?;
+        let live_bytes = captured.guarded(|| {
+            captures::live_bytes(&captured).map_err(|error| captured.failed(error.into_redb()))
+        })?;
         let files = Arc::new(Files {
             main,
             captures: captured,

@@ -22,6 +22,19 @@ pub struct Accepted {
     pub io: Io,
     /// The peer's address: the only thing that may say who is calling.
     pub peer: SocketAddr,
+    /// Whom the address belonged to when the connection was made.
+    pub node: Origin,
+}
+
+/// The node that a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This one, by its stable id: found before the handshake was answered, so that no other node can have made it.
+    Node(String),
+    /// No node of the tailnet had the address.
+    Nobody,
+    /// The listener can't tell: whoever has the address.
+    Unknown,
 }
 
 /// A source of connections.
@@ -128,6 +141,7 @@ impl Connector {
         let accepted = Accepted {
             io: Io::Memory(near),
             peer,
+            node: Origin::Unknown,
         };
         match self.0.send(accepted).await {
             Ok(()) => Ok(far),

@@ -3,7 +3,7 @@
 //! Owns: [`DevListener`], which refuses every address that another machine could reach, because nothing says who
 //! calls over plain TCP. Must not know: who the development user is.
 
-use super::{Accept, Accepted, Io};
+use super::{Accept, Accepted, Io, Origin};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 
@@ -55,6 +55,7 @@ impl Accept for DevListener {
                     return Ok(Accepted {
                         io: Io::Tcp(stream),
                         peer,
+                        node: Origin::Unknown,
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

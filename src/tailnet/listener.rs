@@ -1,10 +1,10 @@
 //! Connections from the tailnet.
 //!
-//! Owns: [`Listener`] and the format of the messages on its descriptor: the peer's `ip:port` as data and one
-//! descriptor, together, so that address and stream can't be mixed up. In: messages from the Go library. Out:
+//! Owns: [`Listener`] and the format of the messages on its descriptor: the peer's `ip:port` and the node that had this
+//! address when the connection was made as data, and one descriptor, together, so that they can't be mixed up. In: messages from the Go library. Out:
 //! [`Accepted`]. A message that is not exactly that is dropped with what came in it, and never served.
 
-use super::{Accept, Accepted, Io};
+use super::{Accept, Accepted, Io, Origin};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use std::{
     io::{self, IoSliceMut},
@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::{io::Interest, net::UnixDatagram};
 
-/// Room for the longest address, `[…]:65535` in full, and then some: a longer text is no address.
-const ADDRESS_ROOM: usize = 64;
+/// Room for the longest address, `[…]:65535` in full, and a node's id: a longer text is neither.
+const ADDRESS_ROOM: usize = 128;
 
 /// Accepts connections from the tailnet. Dropping it ends the tailnet listener.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Listener {
 /// What one read of the descriptor gave.
 #[derive(Debug)]
 enum Message {
-    Connection(UnixStream, SocketAddr),
+    Connection(UnixStream, SocketAddr, Origin),
     /// Not a connection; says what is wrong with it.
     Unusable(&'static str),
     End,
@@ -59,10 +59,11 @@ impl Accept for Listener {
                 .async_io(Interest::READABLE, || receive(&self.messages))
                 .await?;
             match message {
-                Message::Connection(stream, peer) => {
+                Message::Connection(stream, peer, node) => {
                     return Ok(Accepted {
                         io: Io::Tailnet(tokio::net::UnixStream::from_std(stream)?),
                         peer,
+                        node,
                     });
                 }
                 Message::Unusable(why) => {
@@ -115,17 +116,25 @@ fn receive(descriptor: impl AsFd) -> io::Result<Message> {
         return Ok(Message::Unusable("its address is too long"));
     }
     match peer(&data[..received.bytes]) {
-        Some(peer) => Ok(Message::Connection(stream.into(), peer)),
+        Some((peer, node)) => Ok(Message::Connection(stream.into(), peer, node)),
         None => Ok(Message::Unusable("it does not hold a peer's address")),
     }
 }
 
-/// Reads an address strictly: as a socket address prints, of a host that can be a peer.
-fn peer(text: &[u8]) -> Option<SocketAddr> {
-    let peer: SocketAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+/// Reads address and node strictly: as a socket address prints, of a host that can be a peer, and an id in one word.
+fn peer(text: &[u8]) -> Option<(SocketAddr, Origin)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (address, node) = match text.split_once(' ') {
+        Some((address, node)) if !node.is_empty() && node.bytes().all(|b| b.is_ascii_graphic()) => {
+            (address, Origin::Node(node.to_owned()))
+        }
+        Some(_) => return None,
+        None => (text, Origin::Nobody),
+    };
+    let peer: SocketAddr = address.parse().ok()?;
     let scoped = matches!(peer, SocketAddr::V6(v6) if v6.scope_id() != 0);
     let usable = !peer.ip().is_unspecified() && peer.port() != 0 && !scoped;
-    (usable && peer.to_string().as_bytes() == text).then_some(peer)
+    (usable && peer.to_string() == address).then_some((peer, node))
 }
 
 #[cfg(test)]
@@ -166,8 +175,12 @@ mod tests {
             "[fd7a:115c:a1e0::1]:65535",
             "[fd7a:115c:a1e0:ab12:4843:cd96:6258:b240]:65535",
         ] {
-            assert_eq!(peer(good.as_bytes()), Some(good.parse().unwrap()), "{good}");
-            assert!(good.len() < ADDRESS_ROOM);
+            let address = good.parse().unwrap();
+            assert_eq!(peer(good.as_bytes()), Some((address, Origin::Nobody)));
+            let bound = format!("{good} nTestCNTRL");
+            let node = Origin::Node("nTestCNTRL".to_owned());
+            assert_eq!(peer(bound.as_bytes()), Some((address, node)));
+            assert!(bound.len() < ADDRESS_ROOM);
         }
         for bad in [
             "",
@@ -179,6 +192,10 @@ mod tests {
             "[fd7a:0::1]:80",
             "[::FFFF]:80",
             "100.64.0.1:80 ",
+            "100.64.0.1:80 a b",
+            "100.64.0.1:80  a",
+            " 100.64.0.1:80",
+            "100.64.0.1:80 \u{e9}",
             "100.64.0.1:080",
             "alice:80",
             "<nil>",
@@ -200,7 +217,7 @@ mod tests {
         let (near, mut far) = UnixStream::pair().unwrap();
         send(&theirs, b"100.64.0.1:4000", &[&near]);
         drop(near);
-        let Message::Connection(mut stream, peer) = receive(&ours).unwrap() else {
+        let Message::Connection(mut stream, peer, _) = receive(&ours).unwrap() else {
             panic!("not a connection");
         };
         assert_eq!(peer.to_string(), "100.64.0.1:4000");

@@ -7,11 +7,17 @@
 //!
 //! With the feature `tailnet` off, the node is missing and everything else stays.
 
+/// Version of Tailscale's code in the library; empty when it is not linked.
+pub const LIBRARY_VERSION: &str = match option_env!("APERTURE_TAILSCALE_VERSION") {
+    Some(version) => version,
+    None => "",
+};
+
 mod accept;
 mod dev;
 pub mod localapi;
 
-pub use accept::{Accept, Accepted, Connector, Io, Memory};
+pub use accept::{Accept, Accepted, Connector, Io, Memory, Origin};
 pub use dev::{DevListener, NotLoopback};
 
 #[cfg(feature = "tailnet")]

@@ -7,6 +7,7 @@
 mod claude_code;
 mod codex;
 mod models;
+mod more;
 
 use crate::support::{
     Gateway, Lab, gateway::Options, lab::topology, process::PATIENCE, repository,
@@ -34,7 +35,7 @@ fn config(provider: &str) -> String {
       "baseurl": "{provider}",
       "name": "Anthropic",
       "authorization": {{"type": "x-api-key", "value": "{ANTHROPIC_KEY}"}},
-      "models": ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-4-5"],
+      "models": ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-4-5", "claude-haiku-4-5-20251001"],
       "compatibility": {{"anthropic_messages": true}},
     }},
     "openai": {{
@@ -137,7 +138,10 @@ fn provider_id(entry: &Entry) -> Option<&str> {
 
 /// One request as the gateway recorded it and as the provider saw it.
 fn agree(record: &Record, entry: &Entry) {
-    let counted = entry.answer.usage.unwrap();
+    // A token count answers with a number, and is no usage.
+    let counts = record.endpoint.generates();
+    let counted = entry.answer.usage.unwrap_or_default();
+    assert_eq!(entry.answer.usage.is_some(), counts);
     let usage = record.usage;
     assert_eq!(
         [
@@ -158,7 +162,12 @@ fn agree(record: &Record, entry: &Entry) {
         ],
         "{record:?}"
     );
-    assert_eq!(record.usage_state, UsageState::Reported);
+    let state = if counts {
+        UsageState::Reported
+    } else {
+        UsageState::None
+    };
+    assert_eq!(record.usage_state, state);
     assert_eq!(record.model.as_deref(), entry.request.model.as_deref());
     assert_eq!(record.status, Some(200));
     let key = match record.provider.as_deref() {
@@ -229,15 +238,18 @@ impl Run {
     }
 }
 
+/// Where the packages are.
+fn clients() -> PathBuf {
+    std::env::var_os("APERTURE_CLIENTS").map_or_else(|| repository(".cache/clients"), PathBuf::from)
+}
+
 /// A program of the packages.
 fn program(of: &[(&str, &str)]) -> PathBuf {
-    let clients = std::env::var_os("APERTURE_CLIENTS")
-        .map_or_else(|| repository(".cache/clients"), PathBuf::from);
     let (_, path) = of
         .iter()
         .find(|(architecture, _)| *architecture == std::env::consts::ARCH)
         .expect("a package for this machine");
-    let path = clients.join("node_modules").join(path);
+    let path = clients().join("node_modules").join(path);
     assert!(
         path.exists(),
         "{} is missing: `scripts/fetch-clients` gets it",

@@ -26,7 +26,7 @@ async fn everybody_lists_the_models_that_they_may_use() {
     assert_eq!(list.status, 200);
     assert_eq!(list.json()["object"], "list");
     assert_eq!(list.json()["models"], Value::Null);
-    assert_eq!(ids(&list).len(), 7);
+    assert_eq!(ids(&list).len(), 8);
     for row in list.json()["data"].as_array().unwrap() {
         let provider = &row["metadata"]["provider"];
         for text in [&row["id"], &provider["id"], &provider["upstream"]] {
@@ -54,7 +54,12 @@ async fn everybody_lists_the_models_that_they_may_use() {
     let list = get(&alice, "/v1/models?limit=1000", &ANTHROPIC).await;
     assert_eq!(
         ids(&list),
-        ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-4-5"]
+        [
+            "claude-opus-5-5",
+            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
+            "claude-haiku-4-5-20251001"
+        ]
     );
     assert_eq!(list.json()["has_more"], false);
     assert_eq!(list.json()["data"][0]["type"], "model");
@@ -64,7 +69,7 @@ async fn everybody_lists_the_models_that_they_may_use() {
     let bob = world.url("bob").await;
     assert_eq!(
         ids(&get(&bob, "/models", &[]).await),
-        ["claude-haiku-4-5", "gpt-4o"]
+        ["claude-haiku-4-5", "claude-haiku-4-5-20251001", "gpt-4o"]
     );
     let one = get(&bob, "/v1/models/openai%2Fgpt-4o", &[]).await;
     assert_eq!(one.json()["id"], "gpt-4o");
@@ -77,6 +82,10 @@ async fn everybody_lists_the_models_that_they_may_use() {
             format!("model not found: {hidden}")
         );
     }
+
+    // Agents ask whether there is somebody.
+    let answer = send(Method::HEAD, &format!("{bob}/"), &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
 
     let ci = world.url("ci").await;
     let answer = get(&ci, "/v1/models", &ANTHROPIC).await;

@@ -32,8 +32,11 @@ const MODEL: &str = "claude-haiku-4-5";
 
 /// How old a figure may be that a crash leaves.
 const LAG: Duration = Duration::from_secs(2);
-/// How long a request must have run to be sure to be there.
-const SURE: Duration = Duration::from_millis(100);
+/// How long a request must have run to be sure to be there. An unoptimised build that shares its cores with other tests
+/// gets more time; the requirement itself is for the full size, which runs alone.
+fn sure() -> Duration {
+    Duration::from_millis(if soak() { 100 } else { 600 })
+}
 
 /// The output tokens that a stream has stated after that many writes.
 const fn stated(writes: usize) -> u64 {
@@ -172,12 +175,14 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
     }
     let config = config(&provider.url(), EVERYBODY);
     let numbers = Arc::new(AtomicU64::new(0));
-    let mut options = Options {
+    let options = Options {
         dir: Some(Arc::new(in_memory())),
         ..Options::default()
     };
     let mut checked = 0;
+    let mut earlier: Vec<Record> = Vec::new();
     for round in 0..rounds {
+        let first = numbers.load(Ordering::Relaxed);
         let mut gateway = Gateway::dev(&config, options.clone()).await;
         let mut clients = JoinSet::new();
         for _ in 0..STREAMS {
@@ -194,7 +199,7 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
         while history
             .last()
             .is_none_or(|last: &Snapshot| last.ended.len() < start + goal)
-            || begun.elapsed() < LAG + SURE
+            || begun.elapsed() < LAG + sure()
         {
             assert!(begun.elapsed() < PATIENCE, "the streams do not end");
             ticks.tick().await;
@@ -203,11 +208,9 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
         let (killed, killed_at) = (Instant::now(), SystemTime::now());
         gateway.process.signal("KILL").await;
         gateway.process.wait().await;
-        while let Some(ended) = clients.join_next().await {
-            ended.unwrap();
-        }
         provider.await_ended(provider.log().len() as u64).await;
-        let log = by_number(provider.log());
+        let mut log = by_number(provider.log());
+        log.retain(|n, _| *n >= first);
 
         let gateway = Gateway::dev(&config, options.clone()).await;
         let (interrupted, since) = gateway
@@ -219,13 +222,17 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
         assert!(interrupted >= 1);
         // Both clocks are cut to milliseconds.
         let since = SystemTime::UNIX_EPOCH + Duration::from_millis(since.0 - 5);
-        assert!(since < killed_at + SURE);
+        assert!(since < killed_at + sure());
         let records = gateway.records().await;
         let found: HashMap<u64, &Record> = records
             .iter()
             .filter_map(|record| Some((number(&record.path)?, record)))
             .collect();
         assert_eq!(found.len(), records.len(), "each request has one record");
+        assert!(
+            records.starts_with(&earlier),
+            "what an earlier start found does not change"
+        );
 
         // Everything that began in time is there, and nothing is under way any more.
         let early = as_of(&history, killed - LAG);
@@ -235,7 +242,7 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
                 .unwrap_or_default();
             let Some(record) = found.get(n) else {
                 assert!(
-                    age < SURE && entry.request.at >= since,
+                    age < sure() && entry.request.at >= since,
                     "request {n} began {age:?} before the kill and has no record"
                 );
                 continue;
@@ -252,6 +259,7 @@ async fn a_kill_during_fifty_streams_loses_no_request_and_at_most_two_seconds_of
             "the counters are the sum of the records"
         );
         gateway.stop().await;
+        earlier = records;
     }
     assert!(
         checked > rounds * STREAMS,

@@ -1,6 +1,10 @@
 //! The real binary and its disk: what is recorded is exact and complete, and stays so over kills, faults and restarts.
 //!
 //! Everything here runs on the development listener; identity and load are the lab's.
+#![expect(
+    clippy::print_stderr,
+    reason = "notes and measurements for whoever runs the tests"
+)]
 
 mod accounting;
 mod captures;

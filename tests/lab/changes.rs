@@ -1,6 +1,6 @@
 //! A change of the tailnet while connections are open: the next request is judged by it, and who is gone is cut off.
 
-use super::{MODEL, World, change, delete, hold_streams, of_node, person};
+use super::{MODEL, World, change, delete, hold_streams, measured, of_node, person};
 use crate::support::{http, message, wire::Kept};
 use ::http::{Method, StatusCode};
 use aperture::record::End;
@@ -48,7 +48,10 @@ async fn a_change_is_in_force_for_the_next_request_on_an_open_connection() {
             while ask(&mut kept).await != wanted {
                 assert!(told.elapsed() < SOON, "{path}: not yet {wanted}");
             }
-            eprintln!("changes: {path} → {wanted} after {:?}", told.elapsed());
+            measured(&format!(
+                "changes: {path} → {wanted} after {:?}",
+                told.elapsed()
+            ));
         }
     }
     world.gateway.stop().await;
@@ -155,5 +158,8 @@ async fn ended_soon(world: &World, count: u64, name: &str) {
             .any(|body| String::from_utf8_lossy(body).contains(&format!("\"{name}\""))),
         "another one's request ended than that of {name}"
     );
-    eprintln!("changes: {name} cut off after {:?}", told.elapsed());
+    measured(&format!(
+        "changes: {name} cut off after {:?}",
+        told.elapsed()
+    ));
 }

@@ -1,7 +1,10 @@
 //! The node's life: login, approval, names, key expiry, restarts, outages and the end, in every state.
 
-use super::{MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, with};
+use super::{
+    MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, measured, with,
+};
 use crate::support::{Gateway, Lab, config, gateway::Options, http, message, soak};
+use aperture::record::Timestamp;
 use provider::Provider;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
@@ -12,6 +15,8 @@ const RESTARTED: Duration = Duration::from_millis(500);
 
 /// By when the process has ended, whatever goes on.
 const CLOSED: Duration = Duration::from_secs(10);
+
+const JOINING: &str = "joining the tailnet: waiting for its control server";
 
 const LOGIN: &str = "this node has to be logged in: open the address";
 
@@ -60,29 +65,31 @@ async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_
 #[tokio::test]
 async fn an_expired_key_is_renewed_with_the_auth_key_and_the_metrics_say_when_it_ends() {
     let world = World::start(super::metrics::READERS, &[]).await;
-    let before = node_series(&world).await;
-    assert!(
-        before.contains("aperture_node_state{state=\"running\"} 1"),
-        "{before}"
-    );
+    metrics_say_it_runs(&world).await;
     change(&world.lab, "/nodes/ai/expire", Value::Null).await;
     serving_times(&world.gateway, 2).await;
     await_node(&world.lab, "ai", "ready").await;
     ask(&world.lab).await;
-    let after = node_series(&world).await;
-    assert_ne!(before, after, "the key has another end");
+    metrics_say_it_runs(&world).await;
     world.gateway.stop().await;
 }
 
-/// What the metrics say of the node.
-async fn node_series(world: &World) -> String {
+/// The metrics say that the node runs, and until when its key is good.
+async fn metrics_say_it_runs(world: &World) {
     let url = world.lab.forward("alice", "ai:9090").await;
     let text = http::get(&format!("{url}/metrics")).await.text();
-    let lines: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("aperture_node_"))
-        .collect();
-    lines.join("\n")
+    let node = world.lab.node("ai").await;
+    let end = Timestamp::parse(node["keyExpiry"].as_str().unwrap()).unwrap();
+    for line in [
+        "aperture_node_state{state=\"running\"} 1".to_owned(),
+        format!(
+            "aperture_node_key_expiry_timestamp_seconds {}",
+            end.0 / 1000
+        ),
+    ] {
+        let found = text.lines().any(|other| other == line);
+        assert!(found, "no {line:?} in:\n{text}");
+    }
 }
 
 #[tokio::test]
@@ -147,10 +154,10 @@ async fn a_restart_with_kept_state_answers_at_once_from_the_same_port() {
     let answer = http::post(&url, message(MODEL, "hello", false)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let first = serving.elapsed();
-    eprintln!(
+    measured(&format!(
         "lifecycle: restart: serving after {:?}, first answer {first:?} later",
         serving - begun
-    );
+    ));
     assert!(first < RESTARTED, "{first:?}");
     assert!(!ports.is_empty());
     assert!(ports.is_subset(&udp_ports(&gateway)), "another port");
@@ -178,7 +185,7 @@ async fn a_control_server_that_goes_down_takes_nothing_with_it() {
         ..Options::default()
     };
     let gateway = Gateway::joining(lab, &config, &options);
-    gateway.event("metrics port", |_| Some(())).await;
+    gateway.event(JOINING, |_| Some(())).await;
     let (serves, _) = health(&gateway).await;
     assert!(!serves);
     lab.post("/faults/control", json!({"down": false})).await;
@@ -205,7 +212,7 @@ async fn it_ends_in_time_in_every_state() {
     // Before it ever reached a control server.
     lab.post("/faults/control", json!({"down": true})).await;
     let gateway = Gateway::joining(&lab, &config, &Options::default());
-    gateway.event("metrics port", |_| Some(())).await;
+    gateway.event(JOINING, |_| Some(())).await;
     stops_in_time(gateway, "before control answered").await;
     lab.post("/faults/control", json!({"down": false})).await;
 
@@ -232,7 +239,10 @@ async fn stops_in_time(gateway: Gateway, what: &str) {
 }
 
 fn assert_closed(what: &str, begun: Instant) {
-    eprintln!("lifecycle: ended {what} after {:?}", begun.elapsed());
+    measured(&format!(
+        "lifecycle: ended {what} after {:?}",
+        begun.elapsed()
+    ));
     assert!(begun.elapsed() < CLOSED, "{what}: {:?}", begun.elapsed());
 }
 

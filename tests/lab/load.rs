@@ -1,6 +1,6 @@
 //! Many short connections, many idle streams.
 
-use super::{MODEL, USERS, World, number, with};
+use super::{MODEL, USERS, World, measured, number, with};
 use crate::support::{Gateway, Lab, config, gateway::Options, message, soak};
 use ::http::Method;
 use provider::{Matcher, Point, Provider, Script};
@@ -14,7 +14,7 @@ async fn many_short_connections_from_one_node_all_work_and_none_is_slow() {
         "target": "ai:80", "method": "HEAD", "path": "/", "count": count, "parallel": 40,
     });
     let report = world.lab.post("/nodes/alice/burst", burst).await;
-    eprintln!("load: {count} short connections: {report}");
+    measured(&format!("load: {count} short connections: {report}"));
     assert_eq!(number(&report, "ok"), count, "{report}");
     assert_eq!(number(&report, "failed"), 0, "{report}");
     assert_eq!(number(&report, "slow_over_500ms"), 0, "{report}");
@@ -55,11 +55,11 @@ async fn idle_streams_cost_no_threads_and_leave_no_descriptors() {
     }
     let streams = nodes * each;
     let (threads, full) = (process.status("Threads"), process.status("VmRSS"));
-    eprintln!(
+    measured(&format!(
         "load: {streams} idle streams: {threads} threads, {} KiB a stream ({memory} → {full} KiB), {} descriptors",
         full.saturating_sub(memory) / streams,
         process.descriptors(),
-    );
+    ));
     assert!(threads < 64, "{threads} threads");
     assert!(process.descriptors() as u64 >= 2 * streams);
 
@@ -71,7 +71,9 @@ async fn idle_streams_cost_no_threads_and_leave_no_descriptors() {
         .finished(usize::try_from(streams).unwrap() + 1)
         .await;
     let left = idle_descriptors(&gateway).await;
-    eprintln!("load: descriptors before {descriptors}, after {left}");
+    measured(&format!(
+        "load: descriptors before {descriptors}, after {left}"
+    ));
     assert!(left <= descriptors, "{descriptors} → {left} descriptors");
     gateway.stop().await;
 }

@@ -118,6 +118,12 @@ fn of_node<'a>(records: &'a [Record], name: &str) -> &'a Record {
     record
 }
 
+/// Shows a figure, with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "figures are for people")]
+fn measured(text: &str) {
+    eprintln!("{text}");
+}
+
 /// A number of a report of the lab.
 fn number(report: &Value, key: &str) -> u64 {
     report[key]

@@ -33,14 +33,16 @@ pub struct Options {
     pub dir: Option<Arc<TempDir>>,
     /// Join without an auth key.
     pub without_key: bool,
+    /// A program and its arguments that the gateway is started by.
+    pub wrapper: Vec<String>,
 }
 
 impl Gateway {
-    /// On its development listener, once it serves.
-    pub async fn dev(config: &str, options: Options) -> Self {
+    /// On its development listener, without waiting.
+    pub fn starting(config: &str, mut options: Options) -> (Process, Arc<TempDir>) {
         let dir = options
             .dir
-            .clone()
+            .take()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let mut command = command(&dir, config, &options);
         command.args([
@@ -51,7 +53,12 @@ impl Gateway {
             "--dev-user",
             "dev@example.com",
         ]);
-        let process = Process::start(command);
+        (Process::start(command), dir)
+    }
+
+    /// On its development listener, once it serves.
+    pub async fn dev(config: &str, options: Options) -> Self {
+        let (process, dir) = Self::starting(config, options);
         let address = |message: &'static str| {
             move |line: &str| {
                 let event: Value = serde_json::from_str(line).ok()?;
@@ -205,7 +212,15 @@ pub async fn records(state: &Path) -> Vec<Record> {
 fn command(dir: &TempDir, config: &str, options: &Options) -> Command {
     let file = dir.path().join("aperture.hujson");
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aperture"));
+    let binary = env!("CARGO_BIN_EXE_aperture");
+    let mut command = match options.wrapper.split_first() {
+        None => Command::new(binary),
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     command
         .args([
             "run",

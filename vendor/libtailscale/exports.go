@@ -158,8 +158,9 @@ func tailscale_start(sd C.int) C.int { return onNode(sd, (*node).start) }
 // tailscale_listen listens on a TCP address of the node (":80" is port 80 on its
 // own addresses), also before login. *fd becomes a SOCK_SEQPACKET descriptor,
 // non-blocking and close-on-exec, that the caller owns. Each message on it is
-// one connection: the peer's "ip:port" as data and one descriptor. Closing it
-// ends the listener.
+// one connection: as data the peer's "ip:port", a space, and the stable ID of the
+// node that it comes from (only the address if no node has it); and one
+// descriptor. Closing it ends the listener.
 //
 //export tailscale_listen
 func tailscale_listen(sd C.int, network, address *C.char, fd *C.int) C.int {

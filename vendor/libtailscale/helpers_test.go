@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,8 +70,8 @@ func owned(t testing.TB, fd int) *net.UnixConn {
 
 // message is one message of a listener descriptor.
 type message struct {
-	peer string
-	conn *net.UnixConn
+	peer, node string
+	conn       *net.UnixConn
 }
 
 // receiver reads a listener descriptor as Rust does.
@@ -109,7 +110,8 @@ func (r *receiver) next() (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	return message{string(text[:n]), conn.(*net.UnixConn)}, nil
+	peer, node, _ := strings.Cut(string(text[:n]), " ")
+	return message{peer, node, conn.(*net.UnixConn)}, nil
 }
 
 // tcpPair is a connected pair over loopback: near plays the tailnet connection,

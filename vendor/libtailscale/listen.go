@@ -1,10 +1,11 @@
 package main
 
 // Accepted connections. The other side holds one end of a SOCK_SEQPACKET pair;
-// each message on it is one connection: the peer's "ip:port" as text, and one
-// descriptor. Address and stream arrive together or not at all, so no table has
-// to connect the two, and none can mix them up. A connection whose peer is not
-// known is never passed on.
+// each message on it is one connection: the peer's "ip:port" as text, after a
+// space the stable ID of the node that it comes from (flow.go; neither if no node
+// has the address), and one descriptor. Address, node and stream arrive together
+// or not at all, so no table has to connect them, and none can mix them up. A
+// connection without an address is never passed on.
 
 import (
 	"errors"
@@ -34,7 +35,7 @@ func (n *node) listen(network, address string) (fd int, err error) {
 		return -1, err
 	}
 	defer n.calls.Done()
-	tailnet, err := srv.Listen(network, address)
+	tailnet, err := n.listenFlows(srv, network, address)
 	if err != nil {
 		return -1, err
 	}
@@ -118,6 +119,12 @@ func (n *node) passOn(conn net.Conn, out *end) error {
 	peer, err := peerAddress(conn)
 	if err != nil {
 		return err
+	}
+	if bound, ok := conn.(boundConn); ok {
+		conn = bound.Conn
+		if bound.node != "" {
+			peer += " " + bound.node
+		}
 	}
 	ours, theirs, err := socketPair(unix.SOCK_STREAM)
 	if err != nil {

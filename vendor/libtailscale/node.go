@@ -52,6 +52,8 @@ type node struct {
 	startEnd chan struct{} // closed when the start has returned; nil before it
 	open     map[*resource]struct{}
 	calls    sync.WaitGroup // LocalAPI calls, watches and dials under way
+
+	listening map[*flowListener]struct{}
 }
 
 // resource is something open on a node: a listener or a connection.
@@ -64,6 +66,8 @@ func newNode() *node {
 		cancel: cancel,
 		logs:   newStderrSink(),
 		open:   map[*resource]struct{}{},
+
+		listening: map[*flowListener]struct{}{},
 	}
 }
 

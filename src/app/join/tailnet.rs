@@ -38,6 +38,8 @@ pub struct Own {
 struct Facts {
     name: String,
     key_expiry: Option<Timestamp>,
+    /// People were told that it serves, and nothing else since.
+    told: bool,
 }
 
 impl Own {
@@ -176,6 +178,7 @@ impl Own {
                         return;
                     }
                     self.tell(&now).await;
+                    app.measure();
                 }
             }
         }
@@ -183,6 +186,9 @@ impl Own {
 
     /// Tells people where the node stands and what to do about it.
     async fn tell(&self, state: &NodeState) {
+        if *state != NodeState::Running {
+            self.facts.write().told = false;
+        }
         match state {
             NodeState::NeedsLogin(Some(url)) => {
                 notify(&[sd_notify::NotifyState::Status(&format!(
@@ -210,7 +216,13 @@ impl Own {
                 Ok(status) => self.learn(&status),
                 Err(error) => tracing::warn!(%error, "the node does not say who it is"),
             },
-            NodeState::Unknown | NodeState::Starting | NodeState::Closed => {}
+            NodeState::Unknown | NodeState::Starting => {
+                notify(&[sd_notify::NotifyState::Status(
+                    "waiting for the control server",
+                )]);
+                tracing::info!("joining the tailnet: waiting for its control server");
+            }
+            NodeState::Closed => {}
         }
     }
 
@@ -228,10 +240,11 @@ impl Own {
         let facts = Facts {
             name: short.clone(),
             key_expiry: own.key_expiry.as_deref().and_then(expiry),
+            told: true,
         };
         let before = std::mem::replace(&mut *self.facts.write(), facts.clone());
         warn_of_expiry(facts.key_expiry);
-        if before.name == short {
+        if before.told && before.name == short {
             return;
         }
         let port = if self.port == 80 {

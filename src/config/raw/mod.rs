@@ -225,7 +225,7 @@ pub(crate) struct Limits {
     pub(crate) request_body_bytes: Option<ByteSize>,
     /// Bytes of a request's head. Larger heads get 431.
     pub(crate) head_bytes: Option<ByteSize>,
-    /// Header lines of a request.
+    /// Header lines of a request. Above 100, room for them is allocated for every request.
     pub(crate) head_count: Option<u64>,
     /// Open connections of one peer address. Raise it for a node that many clients share.
     pub(crate) connections_per_peer: Option<u64>,

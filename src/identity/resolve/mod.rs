@@ -124,7 +124,8 @@ impl<W: WhoIs> Resolver<W> {
     /// Who the peer is, asked for every request.
     ///
     /// `accepted_as` is the node that this connection was accepted from: bytes that one node sent are never attributed to
-    /// the next owner of its address. `None` is for the moment of accepting only. Cancel safe: another waiter asks on.
+    /// the next owner of its address. `None` is for questions about who is there, never for requests. Cancel safe: another
+    /// waiter asks on.
     pub async fn resolve(
         &self,
         peer: IpAddr,
@@ -141,13 +142,19 @@ impl<W: WhoIs> Resolver<W> {
         };
         let caller = self.answer(ip, &slot).await?;
         match accepted_as {
-            Some(node) if *node != caller.node => Err(Unidentified::Reassigned),
+            Some(node) if *node != caller.node => {
+                // The answer may be about who had the address before.
+                let now = self.recheck(ip).await?;
+                (*node == now.node)
+                    .then_some(now)
+                    .ok_or(Unidentified::Reassigned)
+            }
             _ => Ok(caller),
         }
     }
 
     /// Who has the address now, by a question that is asked after this call.
-    pub(super) async fn recheck(&self, peer: IpAddr) -> Result<Arc<Caller>, Unidentified> {
+    pub async fn recheck(&self, peer: IpAddr) -> Result<Arc<Caller>, Unidentified> {
         let ip = peer.to_canonical();
         let slot = self.cache.lock().ask(ip, Instant::now());
         self.answer(ip, &slot).await

@@ -336,3 +336,17 @@ async fn another_capability_name_holds_from_the_next_request() {
     let caller = resolver.resolve(ip(IP), None).await.unwrap();
     assert_eq!(caller.capabilities[0].role, Some(Role::Admin));
 }
+
+/// A kept answer about the last owner of an address must not refuse the next one.
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_the_new_owner_is_asked_about_anew() {
+    let tailnet = alice_tailnet();
+    let resolver = resolver(&tailnet);
+    assert_eq!(login(&resolver).await, "alice@example.com");
+    tailnet.set(IP, answer("n2", 2, "bob@example.com"));
+    let caller = resolver
+        .resolve(ip(IP), Some(&NodeId::from("n2")))
+        .await
+        .unwrap();
+    assert_eq!(&*caller.login, "bob@example.com");
+}

@@ -166,7 +166,7 @@ impl Client {
             .http2_initial_stream_window_size(1 << 20)
             .http2_initial_connection_window_size(4 << 20)
             .http2_keep_alive_interval(Some(Duration::from_secs(30)))
-            .http1_max_headers(400)
+            // No more header lines than hyper's own 100: for each it would allocate room in every response.
             .build(connector);
         pools.insert(kind, pool.clone());
         Ok(pool)

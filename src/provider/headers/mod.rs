@@ -9,6 +9,7 @@ use crate::{
     endpoint::Dialect,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::sync::LazyLock;
 
 /// One row of the closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -393,21 +394,43 @@ pub fn to_client(head: &mut HeaderMap) {
 
 /// Whether a line passes.
 fn passes(side: Side, name: &HeaderName, named: &[HeaderName]) -> bool {
-    let name_text = name.as_str();
-    if HOP_BY_HOP.contains(&name_text) || named.contains(name) {
-        return false;
+    static REQUEST: LazyLock<Dropped> = LazyLock::new(|| Dropped::of(Side::Request));
+    static RESPONSE: LazyLock<Dropped> = LazyLock::new(|| Dropped::of(Side::Response));
+    let dropped = match side {
+        Side::Request => &REQUEST,
+        Side::Response => &RESPONSE,
+    };
+    !named.contains(name) && !dropped.covers(name.as_str())
+}
+
+/// The names of one side that do not pass, arranged to be searched: every line of every head asks.
+struct Dropped {
+    /// Sorted.
+    names: Vec<&'static str>,
+    prefixes: Vec<&'static str>,
+}
+
+impl Dropped {
+    fn of(side: Side) -> Self {
+        let rows = HEAD_EDITS.iter().filter(|row| {
+            let replaced = side == Side::Request && matches!(row.name, "host" | "content-length");
+            row.side == side && (row.edit == Edit::Drop || replaced)
+        });
+        let (mut names, mut prefixes) = (HOP_BY_HOP.to_vec(), Vec::new());
+        for row in rows {
+            match row.name.strip_suffix('*') {
+                Some(prefix) => prefixes.push(prefix),
+                None => names.push(row.name),
+            }
+        }
+        names.sort_unstable();
+        Self { names, prefixes }
     }
-    !HEAD_EDITS.iter().any(|row| {
-        row.side == side
-            && (row.edit == Edit::Drop
-                || matches!(row.name, "host" | "content-length") && side == Side::Request)
-            && row
-                .name
-                .strip_suffix('*')
-                .map_or(row.name == name_text, |prefix| {
-                    name_text.starts_with(prefix)
-                })
-    })
+
+    fn covers(&self, name: &str) -> bool {
+        self.names.binary_search(&name).is_ok()
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
 }
 
 /// The names that `connection` lists.

@@ -204,12 +204,11 @@ async fn two_stores_cannot_share_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let (_store, writer, _) = Store::open(directory.path(), OpenOptions::default()).unwrap();
     let second = Store::open(directory.path(), OpenOptions::default());
-    assert!(matches!(
-        second,
-        Err(OpenError::Database {
-            file: "aperture.redb",
-            ..
-        })
-    ));
+    // It is in use, not damaged.
+    let Err(OpenError::Io { path, source }) = second else {
+        panic!("{second:?}");
+    };
+    assert_eq!(path, directory.path().join("aperture.redb"));
+    assert_eq!(source.kind(), std::io::ErrorKind::ResourceBusy);
     writer.close(Duration::from_secs(30)).await;
 }

@@ -7,18 +7,20 @@ use provider::{Matcher, Script, UsageScript};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// The nodes that pass their addresses round.
+const MOVERS: [&str; 4] = ["mover1", "mover2", "mover3", "mover4"];
+
 /// Requirements 1 and 2 of the library, and the gateway's first tenet.
 ///
 /// Each request says in its path which node sent it, so a record whose node is another one is a misattribution. While the
 /// bursts run, addresses pass from node to node.
 #[tokio::test]
 async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reused_addresses() {
-    let (peers, each, at_least) = if soak() {
-        (100, 260, 20_000)
-    } else {
-        (20, 100, 1_400)
-    };
-    let nodes = [json!({"name": "peer", "user": "peer@example.com", "count": peers})];
+    let (peers, each, of_movers) = if soak() { (100, 230, 10) } else { (20, 90, 10) };
+    let nodes = [
+        json!({"name": "peer", "user": "peer@example.com", "count": peers}),
+        json!({"name": "mover", "user": "mover@example.com", "count": MOVERS.len()}),
+    ];
     let world = World::start(USERS, &nodes).await;
     world.provider.script(
         Matcher::any(),
@@ -32,32 +34,37 @@ async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reuse
         },
     );
 
-    let burst = world.lab.post(
-        "/burst",
-        json!({
-            "nodes": ["peer*"], "target": "ai:80", "method": "POST", "path": "/v1/messages?from={id}",
-            "headers": {"content-type": "application/json"}, "body": message(MODEL, "hello", false),
-            "count": each, "parallel": 4, "reset": 0.1, "timeout_ms": 3000,
-        }),
-    );
-    // Four nodes pass their addresses round for as long as the burst runs.
-    let movers = ["peer1", "peer2", "peer3", "peer4"];
+    let burst = |nodes: &str, count: u64, parallel: u64, timeout_ms: u64| {
+        world.lab.post(
+            "/burst",
+            json!({
+                "nodes": [nodes], "target": "ai:80", "method": "POST", "path": "/v1/messages?from={id}",
+                "headers": {"content-type": "application/json"}, "body": message(MODEL, "hello", false),
+                "count": count, "parallel": parallel, "reset": 0.1, "timeout_ms": timeout_ms,
+            }),
+        )
+    };
+    let steady = burst("peer*", each, 1, 30_000);
+    // The movers pass their addresses round, each time with connections under way, for as long as the others go on.
     let mut moves = 0;
-    let report = {
-        tokio::pin!(burst);
+    let moved = async {
         loop {
-            let pass_round = pass_addresses_round(&world, &movers);
-            tokio::select! {
-                report = &mut burst => break report,
-                () = pass_round => moves += 1,
-            }
+            burst("mover*", of_movers, 4, 2000).await;
+            tokio::join!(
+                burst("mover*", of_movers, 4, 1000),
+                pass_addresses_round(&world, &MOVERS)
+            );
+            moves += 1;
         }
     };
-    measured(&format!("identity: {moves} rounds of addresses; {report}"));
+    let steady = tokio::select! {
+        report = steady => report,
+        () = moved => unreachable!("it goes on"),
+    };
     assert!(moves > 0, "no address changed hands");
-
-    let answered = number(&report, "ok");
-    assert!(answered >= at_least, "only {answered} connections");
+    // Who stays where they are is not disturbed by those who move.
+    assert_eq!(number(&steady, "failed"), 0, "{steady}");
+    let answered = number(&steady, "ok");
     let records = world
         .gateway
         .finished(usize::try_from(answered).unwrap())
@@ -68,6 +75,11 @@ async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reuse
         .iter()
         .map(|node| (text(&node["stableID"]), text(&node["name"])))
         .collect();
+    let moved = records
+        .iter()
+        .filter(|record| record.who.login == "mover@example.com")
+        .count();
+    assert!(moved >= 20, "only {moved} connections of nodes that moved");
     let wrong: Vec<_> = records
         .iter()
         .filter_map(|record| {
@@ -86,7 +98,10 @@ async fn no_connection_is_counted_for_another_node_under_bursts_resets_and_reuse
         records.iter().all(|record| record.path.contains("from=n")),
         "a record does not say who sent it"
     );
-    measured(&format!("identity: 0 of {} misattributed", records.len()));
+    measured(&format!(
+        "identity: 0 of {} connections misattributed ({moved} of nodes that moved), {moves} rounds of addresses",
+        records.len(),
+    ));
     world.gateway.stop().await;
 }
 

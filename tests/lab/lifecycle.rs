@@ -16,8 +16,6 @@ const RESTARTED: Duration = Duration::from_millis(500);
 /// By when the process has ended, whatever goes on.
 const CLOSED: Duration = Duration::from_secs(10);
 
-const JOINING: &str = "joining the tailnet: waiting for its control server";
-
 const LOGIN: &str = "this node has to be logged in: open the address";
 
 #[tokio::test]
@@ -185,7 +183,7 @@ async fn a_control_server_that_goes_down_takes_nothing_with_it() {
         ..Options::default()
     };
     let gateway = Gateway::joining(lab, &config, &options);
-    gateway.event(JOINING, |_| Some(())).await;
+    waits_for_control(&gateway).await;
     let (serves, _) = health(&gateway).await;
     assert!(!serves);
     lab.post("/faults/control", json!({"down": false})).await;
@@ -212,7 +210,7 @@ async fn it_ends_in_time_in_every_state() {
     // Before it ever reached a control server.
     lab.post("/faults/control", json!({"down": true})).await;
     let gateway = Gateway::joining(&lab, &config, &Options::default());
-    gateway.event(JOINING, |_| Some(())).await;
+    waits_for_control(&gateway).await;
     stops_in_time(gateway, "before control answered").await;
     lab.post("/faults/control", json!({"down": false})).await;
 
@@ -230,6 +228,13 @@ async fn it_ends_in_time_in_every_state() {
     let opened = lab.post("/nodes/alice/streams", order).await;
     assert_eq!(opened["opened"], 20, "{opened}");
     stops_in_time(gateway, "with streams open").await;
+}
+
+/// It has started, and says for whom it waits.
+async fn waits_for_control(gateway: &Gateway) {
+    let said =
+        |line: &str| (line.contains("tailnet:") && line.contains("control server")).then_some(());
+    gateway.process.stderr.find("that it waits", said).await;
 }
 
 async fn stops_in_time(gateway: Gateway, what: &str) {

@@ -8,11 +8,6 @@
     clippy::disallowed_methods,
     reason = "tests start their own tasks and processes"
 )]
-#![expect(
-    clippy::print_stderr,
-    clippy::too_many_lines,
-    reason = "tests say what they measured, and some are one long list"
-)]
 
 /// The import arrows and the unsafe island.
 mod architecture;

@@ -7,7 +7,7 @@
 use crate::{
     app::App,
     config::{Class, Config, Provider},
-    endpoint::Endpoint,
+    endpoint::{Dialect, Endpoint},
     identity::Caller,
     policy,
     provider::{client::Pieces, headers, target},
@@ -330,10 +330,19 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
     }
 }
 
-/// `GET /v1/models` with the credential: every provider knows it, and it costs nothing.
+/// The list of models with the credential: providers know it, and it costs nothing. Bedrock's runtime has none, and refuses
+/// a bad credential all the same.
 fn question(provider: &Provider) -> Option<Request<Pieces>> {
-    let uri = target::upstream_uri(&provider.base, &Uri::from_static("/v1/models")).ok()?;
     let dialect = provider.dialects.first().copied()?;
+    let path = match dialect {
+        Dialect::AnthropicMessages | Dialect::OpenaiChat | Dialect::OpenaiResponses => "/v1/models",
+        Dialect::GeminiGenerateContent => "/v1beta/models",
+        Dialect::GoogleGenerateContent | Dialect::GoogleRawPredict => {
+            "/v1beta1/publishers/google/models"
+        }
+        Dialect::BedrockModelInvoke | Dialect::BedrockConverse => "/foundation-models",
+    };
+    let uri = target::upstream_uri(provider, dialect, &Uri::from_static(path)).ok()?;
     let mut head = headers::to_provider(&HeaderMap::new(), dialect, provider, &[]);
     headers::add_credential(&mut head, &HeaderMap::new(), provider).ok()?;
     let mut request = Request::new(Pieces::default());
@@ -370,10 +379,7 @@ async fn access(
     }
     match model {
         Some(model) => {
-            for endpoint in Endpoint::ALL
-                .into_iter()
-                .filter(|endpoint| endpoint.generates())
-            {
+            for endpoint in Dialect::ALL.map(Dialect::main_endpoint) {
                 match policy::decide(config, &caller, model, endpoint) {
                     Ok(permit) => report.add(
                         endpoint.path(),

@@ -90,6 +90,45 @@ pub struct Provider {
     pub capture: CaptureMode,
     /// Extra certificate authorities (PEM) for this provider.
     pub extra_ca: Option<Arc<[u8]>>,
+    /// What paths on Vertex AI are completed with.
+    pub vertex: Vertex,
+}
+
+impl Provider {
+    /// A provider at that address of which nothing else is said.
+    pub fn new(id: &str, base: http::Uri) -> Self {
+        Self {
+            id: id.into(),
+            name: id.to_owned(),
+            description: String::new(),
+            base,
+            credential: None,
+            missing_secret: None,
+            auth_mode: AuthMode::Override,
+            models: Vec::new(),
+            dialects: Vec::new(),
+            tailnet: false,
+            preference: 0,
+            disabled: false,
+            add_headers: Vec::new(),
+            cost_basis: None,
+            model_cost_map: Vec::new(),
+            capture: CaptureMode::Full,
+            extra_ca: None,
+            vertex: Vertex::default(),
+        }
+    }
+}
+
+/// Project and region on Vertex AI, as clients may leave them to the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vertex {
+    /// The project of the provider's credential; none when that has none.
+    pub project: Option<Arc<str>>,
+    /// The region of the provider's host, or `global`.
+    pub region: Arc<str>,
+    /// Paths without project and region get both.
+    pub short_paths: bool,
 }
 
 /// How a provider is paid.

@@ -1,7 +1,10 @@
 //! The document as a whole: founding examples, mistakes, defaults, safety.
 
 use super::*;
-use Dialect::{AnthropicMessages, OpenaiChat, OpenaiResponses};
+use Dialect::{
+    AnthropicMessages, BedrockConverse, BedrockModelInvoke, GeminiGenerateContent,
+    GoogleGenerateContent, GoogleRawPredict, OpenaiChat, OpenaiResponses,
+};
 use grant::ModelGlob;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -146,7 +149,8 @@ fn the_reference_matrix_is_read() {
     let provider = |id: &str| &config.providers[id];
     assert_eq!(provider("openrouter").dialects, [OpenaiChat]);
     assert_eq!(provider("openrouter").base.path(), "/api");
-    assert!(provider("gemini").dialects.is_empty());
+    assert_eq!(provider("gemini").dialects, [GeminiGenerateContent]);
+    assert_eq!(provider("bedrock").dialects, [BedrockModelInvoke]);
     assert!(provider("self-hosted").tailnet);
     assert!(
         provider("vertex")
@@ -159,10 +163,6 @@ fn the_reference_matrix_is_read() {
     );
     let text = fixture("product/matrix.hujson");
     assert!(has(&text, "baseurl ends in /v1"));
-    assert!(has(
-        &text,
-        "provider bedrock speaks no format that this version serves"
-    ));
     assert_eq!(
         &*config.grants[0].capabilities[1].origin,
         "grants[0].app[1]"
@@ -312,9 +312,17 @@ fn compatibility_defaults_and_short_names() {
         [OpenaiChat, OpenaiResponses]
     );
     assert!(dialects(r#""compatibility":{"openai_chat":false}"#).is_empty());
-    for short in ["gemini", "bedrock", "vertex"] {
+    for (short, meant) in [
+        ("gemini", &[GeminiGenerateContent][..]),
+        ("bedrock", &[BedrockModelInvoke, BedrockConverse]),
+        ("vertex", &[GoogleGenerateContent, GoogleRawPredict]),
+        (
+            "experimental_gemini_cli_vertex_compat",
+            &[GoogleGenerateContent],
+        ),
+    ] {
         let fields = format!(r#""compatibility":{{"{short}":true}}"#);
-        assert!(dialects(&fields).is_empty(), "{short}");
+        assert_eq!(dialects(&fields), meant, "{short}");
         assert!(!has(&one(&fields), "unknown config key"), "{short}");
     }
 }

@@ -71,7 +71,7 @@ pub fn explain(
         let chosen = decision.as_ref().is_ok_and(|permit| {
             permit.provider().id == provider.id && permit.model() == candidate.model
         });
-        let why = if !candidate.speaks(endpoint.dialect()) {
+        let why = if !candidate.serves(endpoint) {
             format!(
                 "serves {}, but not over {}",
                 candidate.model,

@@ -6,7 +6,7 @@
 
 use crate::{
     config::{Config, Provider},
-    endpoint::Dialect,
+    endpoint::Endpoint,
 };
 use std::{cmp::Reverse, sync::Arc};
 
@@ -20,8 +20,11 @@ pub(super) struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    pub(super) fn speaks(&self, dialect: Dialect) -> bool {
-        self.provider.dialects.contains(&dialect)
+    /// Whether it can be asked over that route. A name with a prefix can't stand in a path: it would have to be rewritten
+    /// there, and paths are sent on as they came.
+    pub(super) fn serves(&self, endpoint: Endpoint) -> bool {
+        endpoint.served_by(&self.provider.dialects)
+            && !(self.prefixed && endpoint.names_model_in_path())
     }
 }
 

@@ -124,6 +124,12 @@ fn infer(dialects: &[Dialect]) -> Option<&'static str> {
         Some("anthropic")
     } else if speaks(Dialect::OpenaiResponses) || speaks(Dialect::OpenaiChat) {
         Some("openai")
+    } else if speaks(Dialect::GeminiGenerateContent) {
+        Some("google")
+    } else if speaks(Dialect::GoogleGenerateContent) || speaks(Dialect::GoogleRawPredict) {
+        Some("vertex")
+    } else if speaks(Dialect::BedrockModelInvoke) || speaks(Dialect::BedrockConverse) {
+        Some("bedrock")
     } else {
         None
     }

@@ -1,10 +1,7 @@
 use super::*;
 use genai_prices::{Calculator, PriceRequest, UsageKey};
 use proptest::prelude::*;
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// 2026-11-23.
 const NOW: Timestamp = Timestamp(1_795_392_000_000);
@@ -134,23 +131,10 @@ fn provider(
     model_cost_map: Vec<CostRule>,
 ) -> Provider {
     Provider {
-        id: Arc::from("p"),
-        name: String::new(),
-        description: String::new(),
-        base: http::Uri::from_static("http://p"),
-        credential: None,
-        missing_secret: None,
-        auth_mode: crate::config::AuthMode::default(),
-        models: Vec::new(),
         dialects,
-        tailnet: false,
-        preference: 0,
-        disabled: false,
-        add_headers: Vec::new(),
         cost_basis: cost_basis.map(str::to_owned),
         model_cost_map,
-        capture: crate::record::CaptureMode::default(),
-        extra_ca: None,
+        ..Provider::new("p", http::Uri::from_static("http://p"))
     }
 }
 

@@ -337,7 +337,7 @@ impl Exchange {
     /// What the usage is worth.
     fn price(&self, record: &mut Record) {
         let Some(permit) = &self.permit else { return };
-        if record.usage.total() == 0 || !record.endpoint.generates() {
+        if record.usage.total() == 0 || !record.endpoint.is_metered() {
             record.cost.state = CostState::None;
             return;
         }

@@ -12,7 +12,7 @@ mod intake;
 
 use crate::{
     config::{Config, Live},
-    endpoint::{Endpoint, Route},
+    endpoint::{Dialect, Endpoint, Route, model_in_path},
     identity::Caller,
     metrics::Metrics,
     policy::{self, Permit},
@@ -25,7 +25,9 @@ use crate::{
     session::{self, Sessions},
     shutdown::Tasks,
     store::Writer,
-    tap::{IncludeUsage, RequestFacts, ResponseTap, UsageChunkFilter, read_request},
+    tap::{
+        IncludeUsage, RequestFacts, ResponseTap, UsageChunkFilter, read_request, read_request_to,
+    },
 };
 use body::{Body, Relay};
 use bytes::Bytes;
@@ -34,6 +36,7 @@ use exchange::{Exchange, InFlight};
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use std::{sync::Arc, time::Duration};
 
 /// How long a body may take before its request is recorded as started without its model.
@@ -71,7 +74,7 @@ impl Proxy {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
                 endpoint
             }
-            Route::Models | Route::Other => {
+            Route::Models | Route::NotOffered(_) | Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
             }
@@ -84,7 +87,9 @@ impl Proxy {
                     .await
             }
             Route::WebSocket(_) => Err(Failure::WebSocket),
-            Route::WrongMethod(_) | Route::Models | Route::Other => Err(Failure::WrongMethod),
+            Route::WrongMethod(_) | Route::Models | Route::NotOffered(_) | Route::Other => {
+                Err(Failure::WrongMethod)
+            }
         };
         match outcome {
             Ok((head, incoming, tap, filter)) => {
@@ -96,7 +101,7 @@ impl Proxy {
             Err(failure) => {
                 let id = exchange.id();
                 exchange.refuse(&failure);
-                refuse(&failure, Some(endpoint), id)
+                refuse(&failure, Some(endpoint.dialect()), id)
             }
         }
     }
@@ -120,9 +125,18 @@ impl Proxy {
             return Err(Failure::Denied(policy::Denied::NoRole));
         }
 
-        // The model is in the body, so the body comes whole before anything goes out.
+        // What the body says decides where it goes, so it comes whole before anything goes out.
         let body = self.read_body(&config, parts, body, exchange).await?;
-        let facts = read_request(endpoint, &parts.headers, &body)
+        let facts = match model_in_path(endpoint, parts.uri.path()) {
+            Some(model) => {
+                let model = percent_decode_str(model).decode_utf8().map_err(|_| {
+                    Failure::BadRequest("the model in the path is not UTF-8".into())
+                })?;
+                Ok(read_request_to(&model, endpoint, &parts.headers, &body))
+            }
+            None => read_request(endpoint, &parts.headers, &body),
+        };
+        let facts = facts
             .map(Arc::new)
             .map_err(|bad| Failure::BadRequest(bad.to_string()))?;
         exchange.asked(&facts, &body);
@@ -292,14 +306,10 @@ fn upstream_request(
             missing: missing.clone(),
         });
     }
-    let uri = target::upstream_uri(&provider.base, &parts.uri)
-        .map_err(|_| Failure::BadRequest("the path and query can't be sent on".into()))?;
-    let mut head = headers::to_provider(
-        &parts.headers,
-        permit.endpoint().dialect(),
-        provider,
-        permit.add_headers(),
-    );
+    let dialect = permit.endpoint().dialect();
+    let uri = target::upstream_uri(provider, dialect, &parts.uri)
+        .map_err(|error| Failure::BadRequest(error.to_string()))?;
+    let mut head = headers::to_provider(&parts.headers, dialect, provider, permit.add_headers());
     headers::add_credential(&mut head, &parts.headers, provider).map_err(|error| {
         Failure::NoCredential {
             provider: provider.id.to_string(),
@@ -320,8 +330,8 @@ fn upstream_request(
 }
 
 /// A failure as a response.
-pub fn refuse(failure: &Failure, endpoint: Option<Endpoint>, id: RequestId) -> Response<Body> {
-    let mut response = failure.response(endpoint.map(Endpoint::dialect), id);
+pub fn refuse(failure: &Failure, dialect: Option<Dialect>, id: RequestId) -> Response<Body> {
+    let mut response = failure.response(dialect, id);
     exchange::stamp_id(response.headers_mut(), id);
     response.map(|bytes| Body::Whole(Full::new(bytes)))
 }

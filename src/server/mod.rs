@@ -12,7 +12,7 @@ pub use guard::Names;
 use crate::{
     config::{Config, Live},
     dashboard::{self, Dashboard},
-    endpoint::{self, Route},
+    endpoint::{self, Dialect, Route},
     identity::{
         Caller, NodeId, Unidentified, WhoIs,
         connections::{ConnectionGuard, Connections},
@@ -217,14 +217,16 @@ impl<W: WhoIs> Server<W> {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
-        let model_endpoint = match route {
+        // The dialect in whose words refusals are; none for pages.
+        let dialect = match route {
             Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
-                Some(endpoint)
+                Some(endpoint.dialect())
             }
+            Route::NotOffered(dialect) => Some(dialect),
             Route::Models | Route::Other => None,
         };
         // Programs come under names of their own and from listed origins; pages only under ours.
-        let for_programs = model_endpoint.is_some() || route == Route::Models;
+        let for_programs = dialect.is_some() || route == Route::Models;
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
         let identified = match &accepted_as {
             Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
@@ -232,7 +234,7 @@ impl<W: WhoIs> Server<W> {
         };
         let caller = match identified {
             Ok(caller) => caller,
-            Err(why) => return self.unidentified(why, model_endpoint),
+            Err(why) => return self.unidentified(why, dialect),
         };
         let config = self.live.current();
         let origin = guard::judge(
@@ -247,7 +249,7 @@ impl<W: WhoIs> Server<W> {
                 let failure = Failure::ForeignOrigin;
                 self.metrics.refused(failure.facts().reason);
                 tracing::warn!(login = %caller.login, %refusal, "request refused");
-                return refuse(&failure, model_endpoint, RequestId::new());
+                return refuse(&failure, dialect, RequestId::new());
             }
         };
         let limit = config.gateway.limits.head_bytes;
@@ -255,17 +257,22 @@ impl<W: WhoIs> Server<W> {
             let failure = Failure::HeadTooLarge(limit);
             self.metrics.refused(failure.facts().reason);
             tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
-            return refuse(&failure, model_endpoint, RequestId::new());
+            return refuse(&failure, dialect, RequestId::new());
         }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
             Port::Gateway => {
-                let mut response = match (model_endpoint, &origin) {
+                let mut response = match (route, &origin) {
                     (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)
                     }
-                    (Some(_), _) => self.proxy.handle(caller, route, request).await,
-                    (None, _) => {
+                    (Route::Model(_) | Route::WrongMethod(_) | Route::WebSocket(_), _) => {
+                        self.proxy.handle(caller, route, request).await
+                    }
+                    (Route::NotOffered(dialect), _) => {
+                        self.not_offered(&caller, dialect, told(&request))
+                    }
+                    (Route::Models | Route::Other, _) => {
                         let (method, path) = (request.method().clone(), told(&request));
                         let response = if route == Route::Models {
                             self.list_models(&config, &caller, &request.into_parts().0)
@@ -286,11 +293,7 @@ impl<W: WhoIs> Server<W> {
     }
 
     /// Nobody: refused, counted, and logged with the reason.
-    fn unidentified(
-        &self,
-        why: Unidentified,
-        endpoint: Option<endpoint::Endpoint>,
-    ) -> Response<Body> {
+    fn unidentified(&self, why: Unidentified, dialect: Option<Dialect>) -> Response<Body> {
         let failure = Failure::Unidentified(why);
         let facts = failure.facts();
         self.metrics.refused(facts.reason);
@@ -303,12 +306,21 @@ impl<W: WhoIs> Server<W> {
                 other => other.facts().message,
             }
         );
-        let mut response = refuse(&failure, endpoint, RequestId::new());
+        let mut response = refuse(&failure, dialect, RequestId::new());
         // The next connection is asked about anew.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
+    }
+
+    /// A route of a provider's API that is known and not offered: said in its own words.
+    fn not_offered(&self, caller: &Caller, dialect: Dialect, path: String) -> Response<Body> {
+        let failure = Failure::NotOffered(path);
+        let facts = failure.facts();
+        self.metrics.refused(facts.reason);
+        tracing::info!(login = %caller.login, "request refused: {}", facts.message);
+        refuse(&failure, Some(dialect), RequestId::new())
     }
 
     /// Everything that is not a model: pages, the root, and paths that do not exist.
@@ -367,8 +379,7 @@ impl<W: WhoIs> Server<W> {
             Err(denied) => {
                 let failure = Failure::Denied(denied);
                 self.metrics.refused(failure.facts().reason);
-                let endpoint = models::endpoint_of(parts);
-                refuse(&failure, Some(endpoint), RequestId::new())
+                refuse(&failure, Some(models::dialect_of(parts)), RequestId::new())
             }
         }
     }

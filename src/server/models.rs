@@ -6,7 +6,7 @@
 
 use crate::{
     config::{AuthMode, Config},
-    endpoint::{self, Dialect, Endpoint},
+    endpoint::{self, Dialect},
     identity::Caller,
     policy::{self, Denied, VisibleModel},
     price,
@@ -42,11 +42,11 @@ pub(super) fn find(config: &Config, caller: &Arc<Caller>, parts: &Parts) -> Resu
     }
 }
 
-/// The endpoint in whose words a refusal is.
-pub(super) fn endpoint_of(parts: &Parts) -> Endpoint {
+/// The dialect in whose words a refusal is.
+pub(super) fn dialect_of(parts: &Parts) -> Dialect {
     match Shape::of(parts) {
-        Shape::Anthropic => Endpoint::AnthropicMessages,
-        Shape::Openai => Endpoint::OpenaiChat,
+        Shape::Anthropic => Dialect::AnthropicMessages,
+        Shape::Openai => Dialect::OpenaiChat,
     }
 }
 
@@ -120,10 +120,10 @@ impl Shape {
 /// A row with everything that the product's own programs check.
 fn openai_row(config: &Config, model: &VisibleModel) -> Value {
     let provider = &model.provider;
-    let paths: Vec<_> = Endpoint::ALL
-        .into_iter()
-        .filter(|endpoint| endpoint.generates() && model.dialects.contains(&endpoint.dialect()))
-        .map(Endpoint::path)
+    let paths: Vec<_> = model
+        .dialects
+        .iter()
+        .map(|dialect| dialect.main_endpoint().path())
         .collect();
     let mut row = json!({
         "id": model.model,

@@ -111,7 +111,7 @@ fn reply(requests: &[Request], at: usize) -> Value {
         Endpoint::OpenaiChat => {
             json!({"choices": [{"message": if said[0] == &default { json!({"content": text}) } else { said[0].clone() }}]})
         }
-        Endpoint::OpenaiResponses => {
+        _ => {
             json!({"output": said.iter().map(|said| { let mut said = (*said).clone(); said.as_object_mut().unwrap().entry("type").or_insert(json!("message")); said }).collect::<Vec<_>>()})
         }
     }

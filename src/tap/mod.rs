@@ -21,7 +21,7 @@ mod turn;
 mod usage_chunk;
 
 pub use conversation::SessionHints;
-pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request};
+pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request, read_request_to};
 pub use response::{ResponseFacts, ResponseTap};
 pub use sse::{SseDecoder, SseItem};
 pub use turn::chain;

@@ -152,7 +152,7 @@ fn reply(requests: &[Request], at: usize) -> Value {
             json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 11, "completion_tokens": 3}})
         }
-        Endpoint::OpenaiResponses => {
+        _ => {
             let mut output = said;
             if output.is_empty() {
                 output.push(json!({"role": "assistant", "content": [{"type": "output_text", "text": text}]}));

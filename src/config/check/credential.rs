@@ -116,7 +116,8 @@ impl Entry<'_> {
 
     /// Warns where provider and authorization type do not fit.
     fn suits(&self, scheme: AuthScheme, dialects: &[Dialect], notes: &mut Notes) {
-        let openai_only = !dialects.is_empty() && !dialects.contains(&Dialect::AnthropicMessages);
+        let is_openai = |it| matches!(it, &Dialect::OpenaiChat | &Dialect::OpenaiResponses);
+        let openai_only = !dialects.is_empty() && dialects.iter().all(is_openai);
         let advice = match scheme {
             AuthScheme::Bearer if dialects == [Dialect::AnthropicMessages] => {
                 "Anthropic expects authorization type x-api-key"

@@ -4,7 +4,7 @@
 //! nothing when it must not be used as written. Must not know: grants, other providers.
 
 use crate::config::{
-    AuthMode, CostRule, Provider, address,
+    AuthMode, CostRule, Provider, Vertex, address,
     address::Place,
     capability,
     finding::{Class, Notes, element, member},
@@ -87,6 +87,7 @@ pub(super) fn provider(
     if !readable {
         return None;
     }
+    let region_host = upstream.base.host().unwrap_or_default().to_owned();
     Some(Provider {
         id: id.into(),
         name: raw
@@ -108,7 +109,19 @@ pub(super) fn provider(
         model_cost_map,
         capture: capture.unwrap_or_default().max(around.capture),
         extra_ca,
+        vertex: Vertex {
+            project: None,
+            region: region_of(&region_host),
+            short_paths: raw.compatibility.experimental_gemini_cli_vertex_compat == Some(true),
+        },
     })
+}
+
+/// The region that a Vertex host names; `aiplatform.googleapis.com` alone is the global one.
+fn region_of(host: &str) -> Arc<str> {
+    host.strip_suffix("-aiplatform.googleapis.com")
+        .unwrap_or("global")
+        .into()
 }
 
 impl Entry<'_> {
@@ -239,36 +252,46 @@ impl Entry<'_> {
 
     fn dialects(&self, flags: &raw::Compatibility, notes: &mut Notes) -> Vec<Dialect> {
         let on = |flag: Option<bool>| flag == Some(true);
+        let either = |flag, short| on(flag) || on(short);
+        let short_paths = on(flags.experimental_gemini_cli_vertex_compat);
         let others = [
-            flags.gemini_generate_content,
-            flags.google_generate_content,
-            flags.google_raw_predict,
-            flags.bedrock_model_invoke,
-            flags.bedrock_converse,
-            flags.experimental_gemini_cli_vertex_compat,
-            flags.gemini,
-            flags.bedrock,
-            flags.vertex,
-        ];
-        let other = others.into_iter().any(on);
-        let any = other || on(flags.openai_responses) || on(flags.anthropic_messages);
-        let table = [
-            (flags.openai_chat.unwrap_or(!any), Dialect::OpenaiChat),
             (on(flags.openai_responses), Dialect::OpenaiResponses),
             (on(flags.anthropic_messages), Dialect::AnthropicMessages),
+            (
+                either(flags.gemini_generate_content, flags.gemini),
+                Dialect::GeminiGenerateContent,
+            ),
+            (
+                either(flags.google_generate_content, flags.vertex) || short_paths,
+                Dialect::GoogleGenerateContent,
+            ),
+            (
+                either(flags.google_raw_predict, flags.vertex),
+                Dialect::GoogleRawPredict,
+            ),
+            (
+                either(flags.bedrock_model_invoke, flags.bedrock),
+                Dialect::BedrockModelInvoke,
+            ),
+            (
+                either(flags.bedrock_converse, flags.bedrock),
+                Dialect::BedrockConverse,
+            ),
         ];
+        let any = others.iter().any(|(on, _)| *on);
+        let chat = (flags.openai_chat.unwrap_or(!any), Dialect::OpenaiChat);
+        let table = [chat].into_iter().chain(others);
         let dialects: Vec<Dialect> = table
-            .into_iter()
             .filter_map(|(on, dialect)| on.then_some(dialect))
             .collect();
         if dialects.is_empty() {
             let message = format!(
-                "provider {} speaks no format that this version serves; its models can't be reached",
+                "provider {} speaks no format; its models can't be reached",
                 self.id
             );
             notes
                 .add(Class::Advice, self.at("compatibility"), message)
-                .hint("served are openai_chat, openai_responses and anthropic_messages");
+                .hint("set at least one of the flags to true");
         }
         dialects
     }

@@ -94,17 +94,17 @@ pub(crate) struct Compatibility {
     pub(crate) openai_responses: Option<bool>,
     /// `/v1/messages`.
     pub(crate) anthropic_messages: Option<bool>,
-    /// Gemini API. Accepted, not served by this version.
+    /// `/v1beta/models/MODEL:generateContent`, Gemini's own API, with its streams, counts and embeddings.
     pub(crate) gemini_generate_content: Option<bool>,
-    /// Gemini on Vertex AI. Accepted, not served by this version.
+    /// `/v1/projects/…/publishers/google/models/MODEL:generateContent`: Gemini on Vertex AI.
     pub(crate) google_generate_content: Option<bool>,
-    /// Anthropic on Vertex AI. Accepted, not served by this version.
+    /// `/v1/projects/…/publishers/anthropic/models/MODEL:rawPredict`: Claude on Vertex AI.
     pub(crate) google_raw_predict: Option<bool>,
-    /// Bedrock invoke. Accepted, not served by this version.
+    /// `/bedrock/model/MODEL/invoke` and its stream.
     pub(crate) bedrock_model_invoke: Option<bool>,
-    /// Bedrock converse. Accepted, not served by this version.
+    /// `/bedrock/model/MODEL/converse` and its stream.
     pub(crate) bedrock_converse: Option<bool>,
-    /// Path rewriting for Gemini CLI on Vertex AI. Accepted, not served by this version.
+    /// Gemini CLI's short paths (`/v1beta1/publishers/google/models/…`) get the provider's project and region.
     pub(crate) experimental_gemini_cli_vertex_compat: Option<bool>,
     /// Short for `gemini_generate_content`.
     pub(crate) gemini: Option<bool>,

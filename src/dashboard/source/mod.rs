@@ -298,8 +298,11 @@ pub(in crate::dashboard) fn models(
 ) -> Vec<Model> {
     let visible = policy::visible_models(config, caller).into_iter();
     let models = visible.map(|visible| {
-        let speaks = |endpoint: &Endpoint| visible.dialects.contains(&endpoint.dialect());
-        let endpoints: Vec<Endpoint> = Endpoint::ALL.into_iter().filter(speaks).collect();
+        let main = visible
+            .dialects
+            .iter()
+            .map(|dialect| dialect.main_endpoint());
+        let endpoints: Vec<Endpoint> = main.collect();
         let direct = endpoints.iter().any(|endpoint| {
             policy::decide(config, caller, &visible.model, *endpoint)
                 .is_ok_and(|permit| permit.provider().id == visible.provider.id)

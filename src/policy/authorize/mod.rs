@@ -37,7 +37,7 @@ pub fn decide(
     let candidates = candidates(config, model);
     let chosen = candidates
         .iter()
-        .filter(|candidate| candidate.speaks(endpoint.dialect()))
+        .filter(|candidate| candidate.serves(endpoint))
         .find_map(|candidate| Some((candidate, opening(&held, candidate)?)));
     let Some((candidate, grant)) = chosen else {
         return Err(refusal(config, &held, &candidates, model, endpoint));
@@ -152,9 +152,10 @@ fn refusal(
         .iter()
         .filter(|it| held.opening(&it.provider.id, it.model).is_some())
         .collect();
-    let instead: Vec<_> = Endpoint::ALL
+    let instead: Vec<_> = Dialect::ALL
         .into_iter()
-        .filter(|other| other.generates() && granted.iter().any(|it| it.speaks(other.dialect())))
+        .map(Dialect::main_endpoint)
+        .filter(|other| granted.iter().any(|it| it.serves(*other)))
         .map(Endpoint::path)
         .collect();
     if !instead.is_empty() {
@@ -165,7 +166,7 @@ fn refusal(
         };
     }
     let names: Vec<String> = open(config, held)
-        .filter(|(candidate, _)| candidate.speaks(endpoint.dialect()))
+        .filter(|(candidate, _)| candidate.serves(endpoint))
         .map(
             |(
                 Candidate {
@@ -175,7 +176,8 @@ fn refusal(
                 },
                 _,
             )| {
-                if model.contains('/') && !name.contains('/') {
+                let prefixable = !endpoint.names_model_in_path();
+                if prefixable && model.contains('/') && !name.contains('/') {
                     format!("{}/{name}", provider.id)
                 } else {
                     name.to_string()

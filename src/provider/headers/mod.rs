@@ -179,6 +179,12 @@ pub const HEAD_EDITS: &[HeadEdit] = &[
     ),
     row(
         Side::Request,
+        "x-goog-user-project",
+        Edit::Drop,
+        "the account is the provider entry's, not the client's",
+    ),
+    row(
+        Side::Request,
         "origin",
         Edit::Drop,
         "checked here; providers answer browsers differently",

@@ -1,32 +1,18 @@
 use super::*;
 use crate::{
     config::{Credential, Provider},
-    record::CaptureMode,
     secret::Secret,
 };
 
 fn provider(auth_mode: AuthMode, scheme: AuthScheme) -> Provider {
     Provider {
-        id: "p".into(),
-        name: "p".into(),
-        description: String::new(),
-        base: "https://example.com".parse().unwrap(),
         credential: Some(Credential {
             scheme,
             secret: Secret::new("s3cret"),
         }),
-        missing_secret: None,
         auth_mode,
-        models: vec![],
         dialects: vec![Dialect::AnthropicMessages],
-        tailnet: false,
-        preference: 0,
-        disabled: false,
-        add_headers: vec![],
-        cost_basis: None,
-        model_cost_map: vec![],
-        capture: CaptureMode::Full,
-        extra_ca: None,
+        ..Provider::new("p", http::Uri::from_static("https://example.com"))
     }
 }
 

@@ -5,6 +5,8 @@
 //! Must not know: how the failure came about. A provider's own error responses never come here: they pass unchanged.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod envelope;
+
 use crate::{
     endpoint::Dialect,
     identity::Unidentified,
@@ -26,6 +28,8 @@ pub enum Failure {
     ForeignOrigin,
     /// The path is no endpoint of this gateway.
     NoEndpoint(String),
+    /// The route is known and not offered.
+    NotOffered(String),
     /// The endpoint has another method.
     WrongMethod,
     /// A WebSocket upgrade: not offered, clients fall back to HTTP at once.
@@ -184,6 +188,15 @@ impl Failure {
                 false,
                 Level::DEBUG,
             ),
+            Self::NotOffered(path) => row(
+                StatusCode::NOT_FOUND,
+                "not_offered",
+                "not_found_error",
+                "unknown_url",
+                format!("{path} is not offered by this gateway: it would reach what no grant was checked for"),
+                false,
+                Level::INFO,
+            ),
             Self::WrongMethod => row(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "wrong_method",
@@ -330,7 +343,8 @@ impl Failure {
                 instead: vec!["/v1/responses"],
             }),
             Self::ForeignOrigin,
-            Self::NoEndpoint("/v1/images".into()),
+            Self::NoEndpoint("/v1/other".into()),
+            Self::NotOffered("/v1/images/generations".into()),
             Self::WrongMethod,
             Self::WebSocket,
             Self::BadRequest("the body is not a JSON object".into()),
@@ -375,6 +389,7 @@ impl Failure {
             | Self::Denied(_)
             | Self::ForeignOrigin
             | Self::NoEndpoint(_)
+            | Self::NotOffered(_)
             | Self::WrongMethod
             | Self::WebSocket
             | Self::BadRequest(_)
@@ -391,19 +406,7 @@ impl Failure {
     /// The response, in the words of a dialect; without one, the flat body of the gateway's own paths.
     pub fn response(&self, dialect: Option<Dialect>, id: RequestId) -> Response<Bytes> {
         let facts = self.facts();
-        let message = serde_json::Value::from(facts.message.as_str());
-        let body = match dialect {
-            Some(Dialect::AnthropicMessages) => format!(
-                r#"{{"type":"error","error":{{"type":"{}","message":{message}}},"request_id":"{id}"}}"#,
-                facts.anthropic,
-            ),
-            Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => format!(
-                r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
-                openai_type(facts.status),
-                facts.openai,
-            ),
-            None => format!(r#"{{"error":{message}}}"#),
-        };
+        let body = envelope::body(&facts, dialect, id);
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = facts.status;
         let head = response.headers_mut();
@@ -411,6 +414,15 @@ impl Failure {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+        if matches!(
+            dialect,
+            Some(Dialect::BedrockModelInvoke | Dialect::BedrockConverse)
+        ) {
+            head.insert(
+                envelope::AWS_ERROR_TYPE,
+                HeaderValue::from_static(envelope::aws_error_type(facts.status)),
+            );
+        }
         if !facts.retry {
             head.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -433,6 +445,7 @@ impl Failure {
             | Self::Denied(_)
             | Self::ForeignOrigin
             | Self::NoEndpoint(_)
+            | Self::NotOffered(_)
             | Self::WebSocket
             | Self::BadRequest(_)
             | Self::NoCredential { .. }
@@ -445,15 +458,6 @@ impl Failure {
     }
 }
 
-/// The `type` that `OpenAI` clients expect beside a status.
-fn openai_type(status: StatusCode) -> &'static str {
-    if status.is_server_error() {
-        "server_error"
-    } else {
-        "invalid_request_error"
-    }
-}
-
 /// docs/errors.md.
 pub fn render_markdown() -> String {
     use std::fmt::Write as _;
@@ -461,22 +465,26 @@ pub fn render_markdown() -> String {
         "# Answers of the gateway itself\n\nGenerated from the code (`aperture docs --write`). A provider's own errors are \
          not here: they pass unchanged, status, head and body. Bodies have the shape of the endpoint's dialect:\n\n\
          | dialect | body |\n| --- | --- |\n\
-         | Anthropic messages | `{\"type\":\"error\",\"error\":{\"type\",\"message\"},\"request_id\"}` |\n\
+         | Anthropic messages, also on Vertex AI | `{\"type\":\"error\",\"error\":{\"type\",\"message\"},\"request_id\"}` |\n\
          | OpenAI chat, responses | `{\"error\":{\"message\",\"type\",\"param\",\"code\"}}` |\n\
+         | Gemini, also on Vertex AI | `{\"error\":{\"code\",\"message\",\"status\"}}` |\n\
+         | Bedrock | `{\"message\"}`, and the name in the head line `x-amzn-errortype` |\n\
          | pages and APIs | `{\"error\":\"message\"}` |\n\n\
          Failures that another try can't mend carry `x-should-retry: false`.\n\n\
-         | reason | status | Anthropic type | OpenAI code | words | try again |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+         | reason | status | Anthropic type | OpenAI code | Google status | Bedrock exception | words | try again |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for failure in Failure::examples() {
         let facts = failure.facts();
         let _ = writeln!(
             text,
-            "| `{}` | {} | `{}` | `{}` | {} | {} |",
+            "| `{}` | {} | `{}` | `{}` | `{}` | `{}` | {} | {} |",
             facts.reason,
             facts.status.as_u16(),
             facts.anthropic,
             facts.openai,
+            envelope::google_status(facts.status),
+            envelope::aws_error_type(facts.status),
             facts.message,
             if facts.retry { "yes" } else { "no" },
         );

@@ -25,12 +25,7 @@ fn bodies_are_in_the_callers_dialect_and_tell_no_details() {
     let id = RequestId(7);
     for failure in Failure::examples() {
         let facts = failure.facts();
-        for dialect in [
-            None,
-            Some(Dialect::AnthropicMessages),
-            Some(Dialect::OpenaiChat),
-            Some(Dialect::OpenaiResponses),
-        ] {
+        for dialect in [None].into_iter().chain(Dialect::ALL.map(Some)) {
             let response = failure.response(dialect, id);
             assert_eq!(response.status(), facts.status);
             assert_eq!(response.headers()["content-type"], "application/json");
@@ -46,7 +41,7 @@ fn bodies_are_in_the_callers_dialect_and_tell_no_details() {
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             match dialect {
                 None => assert_eq!(json["error"], facts.message.as_str()),
-                Some(Dialect::AnthropicMessages) => {
+                Some(Dialect::AnthropicMessages | Dialect::GoogleRawPredict) => {
                     assert_eq!(json["type"], "error");
                     assert_eq!(json["error"]["type"], facts.anthropic);
                     assert_eq!(json["error"]["message"], facts.message.as_str());
@@ -54,6 +49,16 @@ fn bodies_are_in_the_callers_dialect_and_tell_no_details() {
                 Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) => {
                     assert_eq!(json["error"]["code"], facts.openai);
                     assert_eq!(json["error"]["message"], facts.message.as_str());
+                }
+                Some(Dialect::GeminiGenerateContent | Dialect::GoogleGenerateContent) => {
+                    assert_eq!(json["error"]["code"], facts.status.as_u16());
+                    assert!(json["error"]["status"].is_string());
+                    assert_eq!(json["error"]["message"], facts.message.as_str());
+                }
+                Some(Dialect::BedrockModelInvoke | Dialect::BedrockConverse) => {
+                    let kind = response.headers()["x-amzn-errortype"].to_str().unwrap();
+                    assert!(kind.ends_with("Exception"), "{kind}");
+                    assert_eq!(json["message"], facts.message.as_str());
                 }
             }
         }

@@ -103,29 +103,70 @@ pub struct Splice {
     pub text: &'static str,
 }
 
-/// Reads a body.
+/// Reads a body whose model stands in the path.
+///
+/// Nothing of the body is needed to route it, so a body that can't be read passes, and only its session and title are not
+/// known.
+pub fn read_request_to(
+    model: &str,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> RequestFacts {
+    let read = Coding::of(headers)
+        .ok_or(BadRequest::UnknownEncoding)
+        .and_then(|coding| read(endpoint, coding, body, Some(model)));
+    read.unwrap_or_else(|_| RequestFacts {
+        model: model.to_owned(),
+        stream: endpoint.streams().unwrap_or(false),
+        ..RequestFacts::default()
+    })
+}
+
+/// Reads a body that names its model.
 pub fn read_request(
     endpoint: Endpoint,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<RequestFacts, BadRequest> {
     let coding = Coding::of(headers).ok_or(BadRequest::UnknownEncoding)?;
+    read(endpoint, coding, body, None)
+}
+
+fn read(
+    endpoint: Endpoint,
+    coding: Coding,
+    body: &[u8],
+    path_model: Option<&str>,
+) -> Result<RequestFacts, BadRequest> {
     let decoded = match coding {
         Coding::Identity => Cow::Borrowed(body),
         _ => Cow::Owned(decode(coding, body)?),
     };
     let text = std::str::from_utf8(&decoded).map_err(|_| BadRequest::NotText)?;
     let top = Top::read(text)?;
-    let model = json::string(top.model.ok_or(BadRequest::NoModel)?)
-        .filter(|model| !model.is_empty())
-        .ok_or(BadRequest::BadModel)?;
+    let model = match path_model {
+        Some(model) => Cow::Borrowed(model),
+        None => top.model()?,
+    };
 
     let mut conversation = Conversation::default();
     let mut borders = Borders::new(text);
     match (endpoint.dialect(), top.messages, top.input) {
-        (Dialect::AnthropicMessages, Some(messages), _) => {
+        // Bedrock's other families word their messages alike, as far as they have any.
+        (
+            Dialect::AnthropicMessages | Dialect::GoogleRawPredict | Dialect::BedrockModelInvoke,
+            Some(messages),
+            _,
+        ) => {
             anthropic::history(messages, &mut conversation, &mut borders);
         }
+        (
+            Dialect::GeminiGenerateContent
+            | Dialect::GoogleGenerateContent
+            | Dialect::BedrockConverse,
+            ..,
+        ) => {}
         // Some clients send a responses body to the chat endpoint and the other way round: the shape decides.
         (Dialect::OpenaiChat, Some(messages), _)
         | (Dialect::OpenaiResponses, Some(messages), None) => {
@@ -142,11 +183,12 @@ pub fn read_request(
     session.has_tools = top.tools.is_some_and(|tools| tools.get().len() > 2);
 
     let plain = coding == Coding::Identity;
-    let chat = endpoint.dialect() == Dialect::OpenaiChat;
+    let chat = endpoint == Endpoint::OpenaiChat;
     Ok(RequestFacts {
-        model_span: plain
-            .then(|| top.model.map(|raw| json::span(text, raw)))
-            .flatten(),
+        model_span: top
+            .model
+            .filter(|_| plain && path_model.is_none())
+            .map(|raw| json::span(text, raw)),
         include_usage: if plain && chat && top.stream == Some(true) {
             top.include_usage(text)
         } else {
@@ -154,8 +196,11 @@ pub fn read_request(
         },
         message_borders: if plain { borders.offsets } else { Vec::new() },
         model: model.into_owned(),
-        other_models: top.other_models()?,
-        stream: top.stream.unwrap_or(false),
+        other_models: match path_model {
+            Some(_) => Vec::new(),
+            None => top.other_models()?,
+        },
+        stream: endpoint.streams().or(top.stream).unwrap_or(false),
         title,
         session,
         tool_results,
@@ -203,6 +248,7 @@ impl<'a> Borders<'a> {
 #[derive(Default)]
 struct Top<'a> {
     model: Option<Raw<'a>>,
+    model_count: usize,
     stream: Option<bool>,
     streams: usize,
     stream_options: Option<Raw<'a>>,
@@ -250,10 +296,18 @@ impl<'a> Top<'a> {
             _ => {}
         })
         .map_err(BadRequest::NotJson)?;
-        if models > 1 {
+        top.model_count = models;
+        Ok(top)
+    }
+
+    /// The model, if there is no doubt about it.
+    fn model(&self) -> Result<Cow<'a, str>, BadRequest> {
+        if self.model_count > 1 {
             return Err(BadRequest::TwoModels);
         }
-        Ok(top)
+        json::string(self.model.ok_or(BadRequest::NoModel)?)
+            .filter(|model| !model.is_empty())
+            .ok_or(BadRequest::BadModel)
     }
 
     /// The ids that the body states, the more reliable first.

@@ -186,7 +186,7 @@ impl ResponseTap {
 
 impl Body {
     fn new(endpoint: Endpoint, status: u16, headers: &HeaderMap) -> Self {
-        if !endpoint.generates() || !(200..300).contains(&status) {
+        if !endpoint.is_metered() || !(200..300).contains(&status) {
             return Self::Ignored;
         }
         let Some(coding) = Coding::of(headers) else {
@@ -299,9 +299,13 @@ fn event(dialect: Dialect, reply: &mut Reply, item: SseItem<'_>) {
     };
     let read = std::str::from_utf8(data).is_ok_and(|data| {
         match dialect {
-            Dialect::AnthropicMessages => anthropic::event(reply, data),
+            Dialect::AnthropicMessages | Dialect::GoogleRawPredict => anthropic::event(reply, data),
             Dialect::OpenaiChat => chat::event(reply, data),
             Dialect::OpenaiResponses => responses::event(reply, data),
+            Dialect::GeminiGenerateContent
+            | Dialect::GoogleGenerateContent
+            | Dialect::BedrockModelInvoke
+            | Dialect::BedrockConverse => Ok(()),
         }
         .is_ok()
     });
@@ -351,9 +355,14 @@ impl JsonBody {
             return false;
         }
         match dialect {
-            Dialect::AnthropicMessages => anthropic::message(reply, raw),
+            Dialect::AnthropicMessages
+            | Dialect::GoogleRawPredict
+            | Dialect::BedrockModelInvoke => anthropic::message(reply, raw),
             Dialect::OpenaiChat => chat::completion(reply, raw),
             Dialect::OpenaiResponses => responses::response(reply, raw, true),
+            Dialect::GeminiGenerateContent
+            | Dialect::GoogleGenerateContent
+            | Dialect::BedrockConverse => {}
         }
         true
     }
@@ -373,9 +382,14 @@ impl JsonBody {
                 continue;
             };
             match dialect {
-                Dialect::AnthropicMessages => anthropic::usage(reply, raw),
+                Dialect::AnthropicMessages
+                | Dialect::GoogleRawPredict
+                | Dialect::BedrockModelInvoke => anthropic::usage(reply, raw),
                 Dialect::OpenaiChat => chat::usage(reply, raw),
                 Dialect::OpenaiResponses => responses::usage(reply, raw),
+                Dialect::GeminiGenerateContent
+                | Dialect::GoogleGenerateContent
+                | Dialect::BedrockConverse => {}
             }
             if reply.counts.any() {
                 return true;

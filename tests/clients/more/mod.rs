@@ -82,7 +82,7 @@ async fn sdk(program: PathBuf, script: &str, language: &str) {
             let usage = entry.answer.usage.unwrap();
             let input = match endpoint {
                 Endpoint::AnthropicMessages | Endpoint::AnthropicCountTokens => usage.input,
-                Endpoint::OpenaiChat | Endpoint::OpenaiResponses => usage.prompt(),
+                _ => usage.prompt(),
             };
             let output = usage.output;
             assert_eq!(*counts, Counts { input, output }, "{}", told.case);

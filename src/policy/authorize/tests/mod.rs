@@ -5,7 +5,7 @@ mod properties;
 use super::*;
 use crate::{
     config::{
-        AuthMode, Gateway,
+        Gateway,
         grant::{Grant, Src},
     },
     identity::testing::{person, tagged},
@@ -19,23 +19,9 @@ const MESSAGES: Endpoint = Endpoint::AnthropicMessages;
 
 fn provider(id: &str, models: &[&str], dialects: &[Dialect]) -> Provider {
     Provider {
-        id: id.into(),
-        name: id.into(),
-        description: String::new(),
-        base: http::Uri::from_static("https://provider.example"),
-        credential: None,
-        missing_secret: None,
-        auth_mode: AuthMode::Override,
         models: models.iter().map(|model| (*model).into()).collect(),
         dialects: dialects.to_vec(),
-        tailnet: false,
-        preference: 0,
-        disabled: false,
-        add_headers: Vec::new(),
-        cost_basis: None,
-        model_cost_map: Vec::new(),
-        capture: CaptureMode::Full,
-        extra_ca: None,
+        ..Provider::new(id, http::Uri::from_static("https://provider.example"))
     }
 }
 

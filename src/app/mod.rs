@@ -26,7 +26,7 @@ use crate::{
     metrics::{Metrics, StoreHealth},
     price,
     provider::client::{self, Client},
-    proxy::{Proxy, exchange::InFlight},
+    proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
     server::{Names, Port, Server},
     session::Sessions,
@@ -198,6 +198,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
+        owned: Owned::new(store.clone(), writer.clone()),
         in_flight: in_flight.clone(),
         tasks: requests.clone(),
     };

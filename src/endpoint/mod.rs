@@ -5,8 +5,10 @@
 //! Must not know: providers, callers, bodies. A new dialect breaks every `match` until it is handled.
 
 mod route;
+mod stored;
 
-pub use route::{Route, locate, model_in_path, route, split_version, unversioned};
+pub use route::{Hints, Route, locate, model_in_path, route, split_version, unversioned};
+pub use stored::{Action, Stored, stored};
 
 use serde::{Deserialize, Serialize};
 

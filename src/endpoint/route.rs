@@ -5,7 +5,7 @@
 //! In: method, raw path. Out: [`Route`], and the model that the path names, as it is written there.
 //! Must not know: what providers make of the path (`provider::target`).
 
-use super::{Dialect, Endpoint};
+use super::{Dialect, Endpoint, stored};
 
 /// What a method and a path ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Route {
     WebSocket(Endpoint),
     /// The list of models, or one of them.
     Models,
+    /// An object that a provider stores.
+    Stored(Endpoint),
     /// A route of a dialect's API that is known and not offered.
     NotOffered(Dialect),
     /// Not a model endpoint.
@@ -40,14 +42,29 @@ const NOT_OFFERED: [(&str, Dialect); 12] = [
     ("/complete", Dialect::AnthropicMessages),
 ];
 
+/// What a head says about its route beyond method and path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints {
+    /// A WebSocket is asked for.
+    pub upgrade: bool,
+    /// A client of Anthropic's API asks (two APIs have `/v1/files`).
+    pub anthropic: bool,
+}
+
 /// Finds what a request asks for.
-pub fn route(method: &http::Method, path: &str, upgrade: bool) -> Route {
+pub fn route(method: &http::Method, path: &str, hints: Hints) -> Route {
     use http::Method;
     if let Some(endpoint) = locate(path) {
         return match *method {
             Method::POST => Route::Model(endpoint),
-            Method::GET if upgrade => Route::WebSocket(endpoint),
+            Method::GET if hints.upgrade => Route::WebSocket(endpoint),
             _ => Route::WrongMethod(endpoint),
+        };
+    }
+    if let Some(endpoint) = stored::locate(path, hints.anthropic) {
+        return match stored(endpoint, method, path) {
+            Some(_) => Route::Stored(endpoint),
+            None => Route::NotOffered(endpoint.dialect()),
         };
     }
     let bare = unversioned(path);
@@ -355,7 +372,7 @@ mod tests {
     fn finds_every_endpoint_and_the_model_that_its_path_names() {
         for (path, endpoint, model) in PATHS {
             assert_eq!(
-                route(&Method::POST, path, false),
+                route(&Method::POST, path, Hints::default()),
                 Route::Model(endpoint),
                 "{path}"
             );
@@ -383,25 +400,43 @@ mod tests {
             "/v1beta/models",
             "/v1beta/models/gemini-2.5-pro",
         ] {
-            assert_eq!(route(&Method::GET, path, false), Route::Models, "{path}");
-            assert_eq!(route(&Method::POST, path, false), Route::Other, "{path}");
+            assert_eq!(
+                route(&Method::GET, path, Hints::default()),
+                Route::Models,
+                "{path}"
+            );
+            assert_eq!(
+                route(&Method::POST, path, Hints::default()),
+                Route::Other,
+                "{path}"
+            );
         }
-        assert_eq!(route(&Method::GET, "/v1/modelsx", false), Route::Other);
+        assert_eq!(
+            route(&Method::GET, "/v1/modelsx", Hints::default()),
+            Route::Other
+        );
     }
 
     #[test]
     fn tells_other_methods_upgrades_and_paths_apart() {
         assert_eq!(
-            route(&Method::GET, "/v1/responses", true),
+            route(
+                &Method::GET,
+                "/v1/responses",
+                Hints {
+                    upgrade: true,
+                    ..Hints::default()
+                }
+            ),
             Route::WebSocket(Endpoint::OpenaiResponses)
         );
         assert_eq!(
-            route(&Method::GET, "/v1/messages", false),
+            route(&Method::GET, "/v1/messages", Hints::default()),
             Route::WrongMethod(Endpoint::AnthropicMessages)
         );
         for path in ["/v1/images/generations", "/v1/batches", "/audio/speech"] {
             assert_eq!(
-                route(&Method::POST, path, false),
+                route(&Method::POST, path, Hints::default()),
                 Route::NotOffered(Dialect::OpenaiChat),
                 "{path}"
             );
@@ -426,7 +461,11 @@ mod tests {
             "/v1/projects/p/locations/l/publishers/google/models/m:rawPredict2",
             "/bedrockx/model/m/invoke",
         ] {
-            assert_eq!(route(&Method::POST, path, false), Route::Other, "{path}");
+            assert_eq!(
+                route(&Method::POST, path, Hints::default()),
+                Route::Other,
+                "{path}"
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ mod held;
 mod nearest;
 mod route;
 
-pub use authorize::{VisibleModel, decide, may_read_metrics, role, visible_models};
+pub use authorize::{VisibleModel, decide, may_read_metrics, role, stores, visible_models};
 pub use explain::{Line, explain};
 
 use crate::{

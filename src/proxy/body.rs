@@ -170,8 +170,10 @@ impl Relay {
     /// Shows a chunk to the tap and lines it up for the client.
     fn data(&mut self, data: Bytes) {
         if let Some(tap) = &mut self.tap {
+            use http_body::Body as _;
             tap.feed(&data);
-            self.exchange.progress(tap, &data);
+            let last = self.inner.is_end_stream();
+            self.exchange.progress(tap, &data, last);
         }
         match &mut self.filter {
             Some(filter) => self.ready.extend(filter.push(&data)),

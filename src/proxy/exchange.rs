@@ -12,13 +12,13 @@ use crate::{
     identity::Caller,
     policy::Permit,
     price,
-    provider::headers,
+    provider::{client::Upload, headers},
     record::{
         Capture, CaptureMode, CapturedBody, Client, CostState, End, Record, RequestId, Timestamp,
         UsageState, Who,
     },
     session::{Assigned, client_of},
-    tap::{RequestFacts, ResponseTap},
+    tap::{RequestFacts, ResponseTap, StoredIds},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts, response};
@@ -88,6 +88,10 @@ pub struct Exchange {
     facts: Option<Arc<RequestFacts>>,
     capture: Option<Capture>,
     small: BytesMut,
+    /// What the client still sends, when its body was too large to be held.
+    upload: Option<Upload>,
+    /// Reads what the provider says that it has stored.
+    stored: Option<StoredIds>,
     finished: bool,
 }
 
@@ -131,6 +135,8 @@ impl Exchange {
             facts: None,
             capture: None,
             small: BytesMut::new(),
+            upload: None,
+            stored: None,
             finished: false,
         }
     }
@@ -223,6 +229,42 @@ impl Exchange {
         self.start();
     }
 
+    /// The request may be sent; it is about something that the provider stores. Bodies are not kept: they are files.
+    pub(super) fn permitted_store(&mut self, permit: &Permit) {
+        {
+            let record = &mut self.slot.lock().record;
+            record.grant = Some(permit.grant().to_owned());
+            record.provider = Some(permit.provider().id.to_string());
+            record.capture = permit.capture().max(CaptureMode::Metadata);
+            if record.capture == CaptureMode::None {
+                record.path.clear();
+            }
+        }
+        self.permit = Some(permit.clone());
+        self.start();
+    }
+
+    /// The client goes on sending its body.
+    pub(super) fn uploads(&mut self, upload: Upload) {
+        self.upload = Some(upload);
+    }
+
+    /// The answer may say what is stored now.
+    pub(super) fn stores(&mut self, stored: Option<StoredIds>) {
+        self.stored = stored;
+    }
+
+    /// What the answer says to be stored is the caller's, before the caller sees it; `last` says that no more will come.
+    fn own(&mut self, data: &[u8], last: bool) {
+        let (Some(stored), Some(permit)) = (&mut self.stored, &self.permit) else {
+            return;
+        };
+        for id in stored.feed(data, last) {
+            let (provider, user) = (&permit.provider().id, &permit.caller().user);
+            self.proxy.owned.own(provider, &id, user);
+        }
+    }
+
     /// The request leaves for the provider.
     pub(super) fn sent(&self) {
         self.slot.lock().record.timings.sent_us = self.elapsed();
@@ -258,8 +300,9 @@ impl Exchange {
         stamp_id(head, self.id);
     }
 
-    /// A chunk came from the provider.
-    pub(super) fn progress(&mut self, tap: &ResponseTap, data: &Bytes) {
+    /// A chunk came from the provider; `last` says that no more will come.
+    pub(super) fn progress(&mut self, tap: &ResponseTap, data: &Bytes, last: bool) {
+        self.own(data, last);
         let (usage, state) = tap.snapshot();
         {
             let mut slot = self.slot.lock();
@@ -280,6 +323,7 @@ impl Exchange {
 
     /// The body is over.
     pub(super) fn finish(&mut self, tap: ResponseTap, end: End) {
+        self.own(&[], true);
         let reply = tap.finish(end == End::Complete);
         let end = match end {
             End::ClientGone if self.proxy.tasks.ended.is_cancelled() => End::Interrupted,
@@ -396,6 +440,13 @@ impl Exchange {
             return;
         }
         record.timings.total_us = self.elapsed();
+        if let Some(upload) = &self.upload {
+            record.bytes.request += upload.bytes();
+            if let Some(capture) = &mut self.capture {
+                capture.request.size += upload.bytes();
+                capture.request.truncated |= upload.bytes() > 0;
+            }
+        }
         if !self.small.is_empty()
             && let Some(capture) = &mut self.capture
         {

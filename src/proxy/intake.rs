@@ -1,7 +1,7 @@
 //! The request body, collected within its limits.
 //!
-//! Owns: [`Intake`]. In: the client's body. Out: its bytes, or the failure to answer with. Cancel safe: `run` may be
-//! dropped and called again.
+//! Owns: [`Intake`]. In: the client's body. Out: its bytes, and what is still to come of a body that is too large to hold
+//! and may be passed on unread; or the failure to answer with. Cancel safe: `run` may be dropped and called again.
 
 use super::error::Failure;
 use bytes::{Bytes, BytesMut};
@@ -21,17 +21,33 @@ pub(super) struct Intake {
     first: Option<Bytes>,
     rest: BytesMut,
     size: u64,
+    larger: Larger,
+    spilled: bool,
+}
+
+/// What becomes of a body that is larger than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Larger {
+    /// It is refused: nobody could say where it goes.
+    Refused,
+    /// It is passed on as it comes: where it goes does not depend on it.
+    Passed,
 }
 
 impl Intake {
     /// Refuses at once what says that it is too large.
-    pub(super) fn new(head: &HeaderMap, body: Incoming, limit: u64) -> Result<Self, Failure> {
+    pub(super) fn new(
+        head: &HeaderMap,
+        body: Incoming,
+        limit: u64,
+        larger: Larger,
+    ) -> Result<Self, Failure> {
         let expected = head
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse::<u64>().ok())
             .unwrap_or(0);
-        if expected > limit {
+        if expected > limit && larger == Larger::Refused {
             return Err(Failure::BodyTooLarge(limit));
         }
         Ok(Self {
@@ -41,12 +57,14 @@ impl Intake {
             first: None,
             rest: BytesMut::new(),
             size: 0,
+            larger,
+            spilled: false,
         })
     }
 
-    /// Reads to the end; `idle` is the time that the client may be silent.
+    /// Reads to the end, or to the limit of what may be passed on; `idle` is the time that the client may be silent.
     pub(super) async fn run(&mut self, idle: Duration) -> Result<(), Failure> {
-        loop {
+        while !self.spilled {
             let frame = tokio::time::timeout(idle, self.body.frame())
                 .await
                 .map_err(|_| Failure::BodyStalled)?;
@@ -56,11 +74,13 @@ impl Intake {
                 continue;
             };
             self.size += data.len() as u64;
-            if self.size > self.limit {
+            self.spilled = self.size > self.limit;
+            if self.spilled && self.larger == Larger::Refused {
                 return Err(Failure::BodyTooLarge(self.limit));
             }
             self.push(data);
         }
+        Ok(())
     }
 
     /// One frame is kept as it is; several are joined.
@@ -77,9 +97,10 @@ impl Intake {
         self.rest.extend_from_slice(&data);
     }
 
-    /// The whole body.
-    pub(super) fn finish(self) -> Bytes {
-        self.first.unwrap_or_else(|| self.rest.freeze())
+    /// What has come, and the body that the rest of it will come from.
+    pub(super) fn finish(self) -> (Bytes, Option<Incoming>) {
+        let come = self.first.unwrap_or_else(|| self.rest.freeze());
+        (come, self.spilled.then_some(self.body))
     }
 }
 

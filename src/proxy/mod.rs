@@ -9,6 +9,10 @@ pub mod body;
 pub mod error;
 pub mod exchange;
 mod intake;
+mod owned;
+mod stored;
+
+pub use owned::Owned;
 
 use crate::{
     config::{Config, Live},
@@ -17,7 +21,7 @@ use crate::{
     metrics::Metrics,
     policy::{self, Permit},
     provider::{
-        client::{Client, Pieces, SendError},
+        client::{Client, Pieces, SendError, Upload, UploadError},
         edit::{self, Wanted},
         headers, target,
     },
@@ -26,7 +30,8 @@ use crate::{
     shutdown::Tasks,
     store::Writer,
     tap::{
-        IncludeUsage, RequestFacts, ResponseTap, UsageChunkFilter, read_request, read_request_to,
+        IncludeUsage, REFERENCES, RequestFacts, ResponseTap, StoredIds, UsageChunkFilter,
+        read_request, read_request_to,
     },
 };
 use body::{Body, Relay};
@@ -36,6 +41,7 @@ use exchange::{Exchange, InFlight};
 use http::{HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use intake::Larger;
 use percent_encoding::percent_decode_str;
 use std::{sync::Arc, time::Duration};
 
@@ -56,6 +62,8 @@ pub struct Proxy {
     pub writer: Writer,
     /// Counters.
     pub metrics: Metrics,
+    /// Whose the objects are that providers store.
+    pub owned: Owned,
     /// What is under way.
     pub in_flight: InFlight,
     /// Whether the gateway is stopping.
@@ -71,9 +79,10 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let endpoint = match route {
-            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
-                endpoint
-            }
+            Route::Model(endpoint)
+            | Route::Stored(endpoint)
+            | Route::WrongMethod(endpoint)
+            | Route::WebSocket(endpoint) => endpoint,
             Route::Models | Route::NotOffered(_) | Route::Other => {
                 let failure = Failure::NoEndpoint(request.uri().path().to_owned());
                 return refuse(&failure, None, RequestId::new());
@@ -84,6 +93,10 @@ impl Proxy {
         let outcome = match route {
             Route::Model(_) => {
                 self.forward(&caller, endpoint, &parts, body, &mut exchange)
+                    .await
+            }
+            Route::Stored(_) => {
+                self.forward_stored(&caller, endpoint, &parts, body, &mut exchange)
                     .await
             }
             Route::WebSocket(_) => Err(Failure::WebSocket),
@@ -125,20 +138,30 @@ impl Proxy {
             return Err(Failure::Denied(policy::Denied::NoRole));
         }
 
-        // What the body says decides where it goes, so it comes whole before anything goes out.
-        let body = self.read_body(&config, parts, body, exchange).await?;
-        let facts = match model_in_path(endpoint, parts.uri.path()) {
+        // What the body says decides where it goes and to which session it belongs, so it comes whole before anything goes
+        // out. Only a body that is too large for that, and whose model stands in the path, passes without having been read.
+        let named = model_in_path(endpoint, parts.uri.path());
+        let larger = match named {
+            Some(_) => Larger::Passed,
+            None => Larger::Refused,
+        };
+        let (body, rest) = self
+            .read_body(&config, parts, body, exchange, larger)
+            .await?;
+        let facts = match named {
             Some(model) => {
                 let model = percent_decode_str(model).decode_utf8().map_err(|_| {
                     Failure::BadRequest("the model in the path is not UTF-8".into())
                 })?;
-                Ok(read_request_to(&model, endpoint, &parts.headers, &body))
+                match rest {
+                    None => read_request_to(&model, endpoint, &parts.headers, &body),
+                    Some(_) => RequestFacts::of_path(&model, endpoint),
+                }
             }
-            None => read_request(endpoint, &parts.headers, &body),
+            None => read_request(endpoint, &parts.headers, &body)
+                .map_err(|bad| Failure::BadRequest(bad.to_string()))?,
         };
-        let facts = facts
-            .map(Arc::new)
-            .map_err(|bad| Failure::BadRequest(bad.to_string()))?;
+        let facts = Arc::new(facts);
         exchange.asked(&facts, &body);
 
         let permit =
@@ -146,6 +169,7 @@ impl Proxy {
         for other in &facts.other_models {
             may_also_use(&config, caller, &permit, other)?;
         }
+        self.may_build_on(&permit, &facts).await?;
         let assigned = self.sessions.assign(
             &caller.user,
             &exchange.client(),
@@ -157,21 +181,72 @@ impl Proxy {
         );
         exchange.permitted(&permit, assigned, Arc::clone(&facts), &parts.headers, &body);
 
-        let edited = edit_body(&config, &permit, &facts, &body)?;
-        let request = upstream_request(&permit, parts, &edited)?;
+        let mut outgoing = edit_body(&config, &permit, &facts, &body)?;
+        if let Some(rest) = rest {
+            let idle = config.gateway.timeouts.body_idle;
+            let upload = outgoing.upload.clone();
+            outgoing.body = outgoing.body.followed_by(rest, upload, idle);
+        }
+        self.deliver(&config, &permit, parts, outgoing, exchange)
+            .await
+    }
+
+    /// Every stored object that the request builds on must be the caller's own.
+    async fn may_build_on(&self, permit: &Permit, facts: &RequestFacts) -> Result<(), Failure> {
+        if facts.references.len() > REFERENCES {
+            return Err(Failure::BadRequest(format!(
+                "the body names more than {REFERENCES} stored objects"
+            )));
+        }
+        let user = &permit.caller().user;
+        self.owned
+            .check(&permit.provider().id, &facts.references, user)
+            .await
+    }
+
+    /// Sends what may be sent, and turns the provider's head into the client's.
+    async fn deliver(
+        &self,
+        config: &Config,
+        permit: &Permit,
+        parts: &Parts,
+        outgoing: Outgoing,
+        exchange: &mut Exchange,
+    ) -> Result<Forwarded, Failure> {
+        let Outgoing {
+            body,
+            usage_added,
+            upload,
+            stores,
+        } = outgoing;
+        if !body.is_whole() {
+            exchange.uploads(upload.clone());
+        }
+        let request = upstream_request(permit, parts, body, usage_added)?;
 
         exchange.sent();
-        let response = self.send(&config, &permit, request).await?;
+        let sent = self.send(config, permit, request).await;
+        let response = match (sent, upload.error()) {
+            (Ok(response), _) => response,
+            (Err(_), Some(UploadError::Gone)) => return Err(Failure::BodyBroken),
+            (Err(_), Some(UploadError::Stalled)) => return Err(Failure::BodyStalled),
+            (Err(failure), None) => return Err(failure),
+        };
 
         let (mut head, incoming) = response.into_parts();
         exchange.answered(&head);
+        let endpoint = permit.endpoint();
+        if stores && head.status.is_success() {
+            exchange.stores(StoredIds::new(endpoint, &head.headers));
+        }
         let tap = ResponseTap::new(endpoint, head.status.as_u16(), &head.headers);
         // A reply that comes encoded although identity was asked for is left alone.
-        let filter = (edited.usage_added
+        let filter = (usage_added
             && head.status.is_success()
             && !head.headers.contains_key(header::CONTENT_ENCODING))
         .then(UsageChunkFilter::default);
         headers::to_client(&mut head.headers);
+        headers::lead_upload_here(&mut head.headers, &parts.headers);
         if filter.is_some() {
             head.headers.remove(header::CONTENT_LENGTH);
         }
@@ -190,9 +265,10 @@ impl Proxy {
         parts: &Parts,
         body: Incoming,
         exchange: &mut Exchange,
-    ) -> Result<Bytes, Failure> {
+        larger: Larger,
+    ) -> Result<(Bytes, Option<Incoming>), Failure> {
         let limit = config.gateway.limits.request_body_bytes;
-        let mut intake = intake::Intake::new(&parts.headers, body, limit)?;
+        let mut intake = intake::Intake::new(&parts.headers, body, limit, larger)?;
         let idle = config.gateway.timeouts.body_idle;
         // Slow uploads show up while they run; the others are written once their model is known.
         if let Ok(done) = tokio::time::timeout(EARLY_START, intake.run(idle)).await {
@@ -242,10 +318,15 @@ type Forwarded = (
     Option<UsageChunkFilter>,
 );
 
-/// The body as it goes upstream.
-struct Edited {
+/// The body as it goes upstream, and what that means for the answer.
+#[derive(Debug, Default)]
+struct Outgoing {
     body: Pieces,
     usage_added: bool,
+    /// How far the client has come with what was not there yet.
+    upload: Upload,
+    /// The answer may name something that is stored now.
+    stores: bool,
 }
 
 /// The few edits that `provider::edit` lists, each by splicing the original text.
@@ -254,7 +335,7 @@ fn edit_body(
     permit: &Permit,
     facts: &RequestFacts,
     body: &Bytes,
-) -> Result<Edited, Failure> {
+) -> Result<Outgoing, Failure> {
     let include_usage = match &facts.include_usage {
         IncludeUsage::Missing(splice) if config.gateway.inject_include_usage => Some(splice),
         IncludeUsage::Missing(_) | IncludeUsage::Asked | IncludeUsage::NotApplicable => None,
@@ -269,9 +350,11 @@ fn edit_body(
             permit.model()
         ))
     })?;
-    Ok(Edited {
+    Ok(Outgoing {
         body: Pieces::new(pieces),
         usage_added: include_usage.is_some(),
+        upload: Upload::default(),
+        stores: facts.stores,
     })
 }
 
@@ -297,7 +380,8 @@ fn may_also_use(
 fn upstream_request(
     permit: &Permit,
     parts: &Parts,
-    edited: &Edited,
+    body: Pieces,
+    usage_added: bool,
 ) -> Result<Request<Pieces>, Failure> {
     let provider = permit.provider();
     if let Some(missing) = &provider.missing_secret {
@@ -316,13 +400,13 @@ fn upstream_request(
             missing: error.to_string(),
         }
     })?;
-    if edited.usage_added {
+    if usage_added {
         head.insert(
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
         );
     }
-    let mut request = Request::new(edited.body.clone());
+    let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = head;

@@ -216,12 +216,13 @@ impl<W: WhoIs> Server<W> {
         accepted_as: Result<NodeId, Unidentified>,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let route = endpoint::route(request.method(), request.uri().path(), upgrades(&request));
+        let route = endpoint::route(request.method(), request.uri().path(), hints(&request));
         // The dialect in whose words refusals are; none for pages.
         let dialect = match route {
-            Route::Model(endpoint) | Route::WrongMethod(endpoint) | Route::WebSocket(endpoint) => {
-                Some(endpoint.dialect())
-            }
+            Route::Model(endpoint)
+            | Route::Stored(endpoint)
+            | Route::WrongMethod(endpoint)
+            | Route::WebSocket(endpoint) => Some(endpoint.dialect()),
             Route::NotOffered(dialect) => Some(dialect),
             Route::Models | Route::Other => None,
         };
@@ -266,9 +267,13 @@ impl<W: WhoIs> Server<W> {
                     (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)
                     }
-                    (Route::Model(_) | Route::WrongMethod(_) | Route::WebSocket(_), _) => {
-                        self.proxy.handle(caller, route, request).await
-                    }
+                    (
+                        Route::Model(_)
+                        | Route::Stored(_)
+                        | Route::WrongMethod(_)
+                        | Route::WebSocket(_),
+                        _,
+                    ) => self.proxy.handle(caller, route, request).await,
                     (Route::NotOffered(dialect), _) => {
                         self.not_offered(&caller, dialect, told(&request))
                     }
@@ -454,12 +459,14 @@ fn head_size<B>(request: &Request<B>) -> usize {
     line + query + fields
 }
 
-/// Whether a WebSocket is asked for.
-fn upgrades(request: &Request<Incoming>) -> bool {
-    request
-        .headers()
-        .get(header::UPGRADE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+/// What the head says about its route.
+fn hints(request: &Request<Incoming>) -> endpoint::Hints {
+    let head = request.headers();
+    let upgrade = head.get(header::UPGRADE);
+    endpoint::Hints {
+        upgrade: upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")),
+        anthropic: head.contains_key("anthropic-version") || head.contains_key("anthropic-beta"),
+    }
 }
 
 /// The path as logs and answers repeat it: cut, and without the query, which may hold a key.

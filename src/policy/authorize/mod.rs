@@ -18,7 +18,7 @@ use crate::{
     endpoint::{Dialect, Endpoint},
     identity::Caller,
 };
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 /// Bytes of an unknown model's name that are repeated.
 const NAME_TOLD: usize = 256;
@@ -42,18 +42,57 @@ pub fn decide(
     let Some((candidate, grant)) = chosen else {
         return Err(refusal(config, &held, &candidates, model, endpoint));
     };
+    Ok(permit(
+        config, caller, &held, *candidate, endpoint, role, grant,
+    ))
+}
+
+/// The providers at which the caller may store things over that route, best first: those that have it and of which a grant
+/// opens some model. The permits name the first such model.
+pub fn stores(
+    config: &Config,
+    caller: &Arc<Caller>,
+    endpoint: Endpoint,
+) -> Result<Vec<Permit>, Denied> {
+    let held = Held::new(config, caller);
+    let (role, _) = held.role().ok_or(Denied::NoRole)?;
+    let mut permits: Vec<Permit> = Vec::new();
+    for (candidate, grant) in open(config, &held) {
+        let known = permits
+            .iter()
+            .any(|permit| permit.provider.id == candidate.provider.id);
+        if !known && candidate.serves(endpoint) {
+            permits.push(permit(
+                config, caller, &held, candidate, endpoint, role, grant,
+            ));
+        }
+    }
+    permits.sort_by_key(|permit| Reverse(permit.provider.preference));
+    Ok(permits)
+}
+
+/// The one place where a permit is made.
+fn permit(
+    config: &Config,
+    caller: &Arc<Caller>,
+    held: &Held<'_>,
+    candidate: Candidate<'_>,
+    endpoint: Endpoint,
+    role: Role,
+    grant: String,
+) -> Permit {
     let Candidate {
         provider,
         model,
         prefixed,
-    } = *candidate;
+    } = candidate;
     let mut capture = config.gateway.capture.mode.max(provider.capture);
     let mut add_headers = Vec::new();
     for capability in held.settings(&provider.id, model) {
         capture = capture.max(capability.capture.unwrap_or_default());
         add_headers.extend(capability.add_headers.iter().cloned());
     }
-    Ok(Permit {
+    Permit {
         caller: caller.clone(),
         provider: provider.clone(),
         model: model.clone(),
@@ -63,7 +102,7 @@ pub fn decide(
         grant,
         capture,
         add_headers,
-    })
+    }
 }
 
 /// The caller's role, and the grant that gives it.

@@ -5,15 +5,15 @@
 //! Must not know: callers, records. A provider marked `tailnet` is dialled through the node and never through the host's
 //! network; a request is sent again only when not one byte of it had been sent (hyper-util's rule for pooled connections).
 
+mod body;
 mod connect;
 
+pub use body::{Pieces, Upload, UploadError};
 pub use connect::{Dial, DialFuture};
 
 use crate::config::Provider;
-use bytes::Bytes;
 use connect::Connector;
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -21,58 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use parking_lot::Mutex;
-use std::{
-    collections::{HashMap, VecDeque},
-    convert::Infallible,
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
-
-/// A request body in pieces: all of it is known before it is sent, and nothing is copied to join it.
-#[derive(Clone, Debug, Default)]
-pub struct Pieces {
-    pieces: VecDeque<Bytes>,
-    left: u64,
-}
-
-impl Pieces {
-    /// The pieces, in order.
-    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let pieces: VecDeque<Bytes> = pieces
-            .into_iter()
-            .filter(|piece| !piece.is_empty())
-            .collect();
-        Self {
-            left: pieces.iter().map(|piece| piece.len() as u64).sum(),
-            pieces,
-        }
-    }
-}
-
-impl http_body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
-        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 type Pool = legacy::Client<HttpsConnector<Connector>, Pieces>;
 

@@ -283,6 +283,12 @@ pub const HEAD_EDITS: &[HeadEdit] = &[
     ),
     row(
         Side::Response,
+        "x-goog-upload-url",
+        Edit::Set,
+        "an upload goes on at the gateway, under the name that the client uses for it",
+    ),
+    row(
+        Side::Response,
         "server-timing",
         Edit::Append,
         "says where the time went",
@@ -396,6 +402,23 @@ pub fn to_client(head: &mut HeaderMap) {
     for name in drop {
         head.remove(name);
     }
+}
+
+/// Where an upload goes on is named by its address at the provider: the client is led to the gateway instead.
+pub fn lead_upload_here(head: &mut HeaderMap, client: &HeaderMap) {
+    const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
+    let Some(url) = head.get(UPLOAD_URL) else {
+        return;
+    };
+    let here = client.get(header::HOST).and_then(|host| {
+        let url: http::Uri = url.to_str().ok()?.parse().ok()?;
+        let path = url.path_and_query()?.as_str();
+        HeaderValue::try_from(format!("http://{}{path}", host.to_str().ok()?)).ok()
+    });
+    match here {
+        Some(here) => head.insert(UPLOAD_URL, here),
+        None => head.remove(UPLOAD_URL),
+    };
 }
 
 /// Whether a line passes.

@@ -30,6 +30,8 @@ pub enum Failure {
     NoEndpoint(String),
     /// The route is known and not offered.
     NotOffered(String),
+    /// An object that the request names is not the caller's own.
+    NotYours(String),
     /// The endpoint has another method.
     WrongMethod,
     /// A WebSocket upgrade: not offered, clients fall back to HTTP at once.
@@ -193,7 +195,16 @@ impl Failure {
                 "not_offered",
                 "not_found_error",
                 "unknown_url",
-                format!("{path} is not offered by this gateway: it would reach what no grant was checked for"),
+                format!("{path} is not offered by this gateway"),
+                false,
+                Level::INFO,
+            ),
+            Self::NotYours(id) => row(
+                StatusCode::NOT_FOUND,
+                "not_yours",
+                "not_found_error",
+                "not_found",
+                format!("{id} not found"),
                 false,
                 Level::INFO,
             ),
@@ -345,6 +356,7 @@ impl Failure {
             Self::ForeignOrigin,
             Self::NoEndpoint("/v1/other".into()),
             Self::NotOffered("/v1/images/generations".into()),
+            Self::NotYours("resp_68a1".into()),
             Self::WrongMethod,
             Self::WebSocket,
             Self::BadRequest("the body is not a JSON object".into()),
@@ -390,6 +402,7 @@ impl Failure {
             | Self::ForeignOrigin
             | Self::NoEndpoint(_)
             | Self::NotOffered(_)
+            | Self::NotYours(_)
             | Self::WrongMethod
             | Self::WebSocket
             | Self::BadRequest(_)
@@ -446,6 +459,7 @@ impl Failure {
             | Self::ForeignOrigin
             | Self::NoEndpoint(_)
             | Self::NotOffered(_)
+            | Self::NotYours(_)
             | Self::WebSocket
             | Self::BadRequest(_)
             | Self::NoCredential { .. }

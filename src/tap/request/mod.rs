@@ -12,6 +12,7 @@ use super::{
     conversation::{Conversation, SessionHints},
     decode::{Coding, Decoder},
     json::{self, Raw},
+    references::{self, Places},
     responses,
 };
 use crate::{
@@ -80,6 +81,10 @@ pub struct RequestFacts {
     pub tool_results: Vec<ToolCall>,
     /// The service tier asked for.
     pub service_tier: Option<String>,
+    /// Stored objects that it builds on: each must be the caller's own.
+    pub references: Vec<String>,
+    /// Whether the provider may store something with the answer: it itself, or a container that it ran code in.
+    pub stores: bool,
 }
 
 /// Whether a chat stream will report its usage.
@@ -116,11 +121,18 @@ pub fn read_request_to(
     let read = Coding::of(headers)
         .ok_or(BadRequest::UnknownEncoding)
         .and_then(|coding| read(endpoint, coding, body, Some(model)));
-    read.unwrap_or_else(|_| RequestFacts {
-        model: model.to_owned(),
-        stream: endpoint.streams().unwrap_or(false),
-        ..RequestFacts::default()
-    })
+    read.unwrap_or_else(|_| RequestFacts::of_path(model, endpoint))
+}
+
+impl RequestFacts {
+    /// What is known without the body.
+    pub fn of_path(model: &str, endpoint: Endpoint) -> Self {
+        Self {
+            model: model.to_owned(),
+            stream: endpoint.streams().unwrap_or(false),
+            ..Self::default()
+        }
+    }
 }
 
 /// Reads a body that names its model.
@@ -205,6 +217,12 @@ fn read(
         session,
         tool_results,
         service_tier: top.service_tier.and_then(owned),
+        references: references::find(endpoint.dialect(), text, &top.places()),
+        stores: match endpoint.dialect() {
+            Dialect::OpenaiResponses => top.store.is_none_or(|store| store.get() != "false"),
+            Dialect::AnthropicMessages => top.may_run_code(),
+            _ => false,
+        },
     })
 }
 
@@ -263,6 +281,10 @@ struct Top<'a> {
     prompt_cache_key: Option<Raw<'a>>,
     previous_response: Option<Raw<'a>>,
     service_tier: Option<Raw<'a>>,
+    contents: Option<Raw<'a>>,
+    cached_content: Option<Raw<'a>>,
+    container: Option<Raw<'a>>,
+    store: Option<Raw<'a>>,
 }
 
 impl<'a> Top<'a> {
@@ -291,6 +313,10 @@ impl<'a> Top<'a> {
             "prompt_cache_key" => top.prompt_cache_key = Some(value),
             "previous_response_id" => top.previous_response = Some(value),
             "service_tier" => top.service_tier = Some(value),
+            "contents" => top.contents = Some(value),
+            "cachedContent" | "cached_content" => top.cached_content = Some(value),
+            "container" => top.container = Some(value),
+            "store" => top.store = Some(value),
             other if other.eq_ignore_ascii_case("model") => models += 1,
             other if other.eq_ignore_ascii_case("models") => top.models.push(value),
             _ => {}
@@ -308,6 +334,28 @@ impl<'a> Top<'a> {
         json::string(self.model.ok_or(BadRequest::NoModel)?)
             .filter(|model| !model.is_empty())
             .ok_or(BadRequest::BadModel)
+    }
+
+    /// Whether a container may be made, or goes on.
+    fn may_run_code(&self) -> bool {
+        self.container
+            .is_some_and(|container| !json::is_null(container))
+            || self.tools.is_some_and(|tools| {
+                memchr::memmem::find(tools.get().as_bytes(), b"code_execution").is_some()
+            })
+    }
+
+    /// Where ids of stored objects may stand.
+    fn places(&self) -> Places<'a> {
+        Places {
+            messages: self.messages,
+            input: self.input,
+            contents: self.contents,
+            previous_response: self.previous_response,
+            conversation: self.conversation,
+            cached_content: self.cached_content,
+            container: self.container,
+        }
     }
 
     /// The ids that the body states, the more reliable first.

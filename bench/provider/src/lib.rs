@@ -22,6 +22,7 @@ mod delivery;
 mod dialect;
 mod encode;
 mod entry;
+mod frame;
 mod gate;
 mod improvise;
 mod job;
@@ -44,7 +45,8 @@ pub use log::LogOptions;
 pub use provider::{Options, Provider};
 pub use rules::Matcher;
 pub use script::{
-    BadScript, CutHow, Encoding, ErrorScript, Garbage, Point, Script, Stop, Tool, UsageScript,
+    BadScript, CutHow, Encoding, ErrorScript, Flavour, Garbage, Point, Script, Stop, Tool,
+    UsageScript,
 };
 pub use tls::{Tls, TlsError};
 pub use tokens::{Usage, tokens};

@@ -13,10 +13,9 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
 
-use crate::answer::Answer;
 use crate::conversation::{Conversation, Head};
 use crate::delivery::Plan;
-use crate::dialect::{self, Dialect, Operation};
+use crate::dialect::{self, Dialect, Family, Route, Target};
 use crate::gate::Gate;
 use crate::job::{Job, failure, reply_headers};
 use crate::models;
@@ -35,12 +34,23 @@ pub(crate) struct Request<'a> {
     pub(crate) seq: u64,
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    /// Both of them, as they came.
     pub(crate) target: &'a str,
     pub(crate) headers: &'a HeaderMap,
     /// The body as it came.
     pub(crate) body: &'a Bytes,
     /// The body without its content encoding.
     pub(crate) plain: &'a Bytes,
+}
+
+impl Request<'_> {
+    fn target(&self) -> Target<'_> {
+        Target {
+            path: self.path,
+            query: self.query,
+        }
+    }
 }
 
 /// What replies are made from.
@@ -86,24 +96,25 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct Recognised {
     pub(crate) dialect: &'static Dialect,
-    operation: Operation,
+    route: Route,
     head: Result<Head, serde_json::Error>,
 }
 
 impl Recognised {
     /// None if the path and method belong to no dialect.
-    pub(crate) fn new(method: &Method, path: &str, body: &[u8]) -> Option<Self> {
-        let (dialect, operation) = dialect::of(method, path)?;
+    pub(crate) fn new(method: &Method, target: &Target<'_>, body: &[u8]) -> Option<Self> {
+        let (dialect, route) = dialect::of(method, target)?;
         Some(Self {
             dialect,
-            operation,
-            head: (dialect.head)(body),
+            head: (dialect.head)(&route, body),
+            route,
         })
     }
 
-    /// The model that is asked for, if the body could be read.
+    /// The model that is asked for, if the path or a readable body says it.
     pub(crate) fn model(&self) -> Option<&str> {
-        self.head.as_ref().ok().map(|head| head.model.as_str())
+        let in_body = self.head.as_ref().ok().map(|head| head.model.as_str());
+        in_body.or(self.route.model.as_deref())
     }
 }
 
@@ -136,8 +147,7 @@ impl Replies {
     /// The plan for a request; a request that can't be answered gets an error's.
     pub(crate) fn plan(&self, request: &Request<'_>, known: Option<Recognised>) -> Plan {
         self.try_plan(request, known).unwrap_or_else(|refusal| {
-            let speaks_anthropic = request.headers.contains_key("anthropic-version");
-            let dialect = dialect::for_errors(request.path, speaks_anthropic);
+            let dialect = dialect::for_errors(&request.target(), request.headers);
             let message = format!("scripted provider: {refusal}");
             let status = refusal.status();
             failure(
@@ -180,7 +190,7 @@ impl Replies {
             let job = Job::new(
                 &rule.script,
                 known.dialect,
-                known.operation,
+                known.route.operation,
                 &head,
                 request.seq,
             );
@@ -192,29 +202,26 @@ impl Replies {
             Some(rule) => rule.script.clone(),
             None => found(request.headers, &conversation)?,
         };
-        let job = Job::new(&script, known.dialect, known.operation, &head, request.seq);
-        let answer = Answer::new(
-            request.seq,
-            &script,
-            &head,
-            &conversation,
-            request.body.len(),
-        );
-        Ok(job.plan(self.gate_of(&script), answer.usage, || job.render(&answer))?)
+        let operation = known.route.operation;
+        let job = Job::new(&script, known.dialect, operation, &head, request.seq);
+        let answer = job.answer(&conversation, request.body.len());
+        Ok(job.plan(self.gate_of(&script), &answer, || job.render(&answer))?)
     }
 
     /// A reply that needs no conversation, rendered once for all its requests.
     fn complete(&self, job: &Job<'_>, rule: &Rule, request: &Request<'_>) -> Result<Plan, Refusal> {
         let none = Conversation::default();
-        let answer = Answer::new(request.seq, job.script, job.head, &none, request.body.len());
+        let answer = job.answer(&none, request.body.len());
         let key = ReplyKey {
             dialect: job.dialect.name,
             operation: job.operation,
             model: answer.model.clone(),
-            stream: job.head.stream,
-            include_usage: job.head.include_usage,
+            head: Head {
+                max_tokens: None,
+                ..job.head.clone()
+            },
         };
-        Ok(job.plan(self.gate_of(job.script), answer.usage, || {
+        Ok(job.plan(self.gate_of(job.script), &answer, || {
             rule.prepared(key, || job.render(&answer))
         })?)
     }
@@ -229,13 +236,13 @@ impl Replies {
         if request.headers.contains_key(UPGRADE) {
             return Err(Refusal::Upgrade);
         }
-        let is_anthropic = request.headers.contains_key("anthropic-version");
+        let family = Family::of(request.path, request.headers);
         let body = (*request.method == Method::GET)
-            .then(|| models::reply(&self.models, request.path, request.target, is_anthropic))
+            .then(|| models::reply(&self.models, request.path, request.query, family))
             .flatten()
             .ok_or(Refusal::Path)?;
-        let mut headers =
-            reply_headers(dialect::for_errors(request.path, is_anthropic), request.seq);
+        let (dialect, _) = dialect::for_errors(&request.target(), request.headers);
+        let mut headers = reply_headers(dialect, request.seq);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let writes = Arc::from([Bytes::from(body.into_string())]);
         Ok(Plan::new(
@@ -269,5 +276,6 @@ fn brings_key(headers: &HeaderMap, key: &str) -> bool {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.and_then(|value| value.strip_prefix(prefix)) == Some(key)
     };
-    is_key("x-api-key", "") || is_key("authorization", "Bearer ")
+    let names = ["x-api-key", "x-goog-api-key", "api-key"];
+    names.into_iter().any(|name| is_key(name, "")) || is_key("authorization", "Bearer ")
 }

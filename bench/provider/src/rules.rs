@@ -12,6 +12,7 @@ use hyper::HeaderMap;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
+use crate::conversation::Head;
 use crate::dialect::Operation;
 use crate::script::Script;
 
@@ -102,8 +103,8 @@ pub(crate) struct ReplyKey {
     pub(crate) dialect: &'static str,
     pub(crate) operation: Operation,
     pub(crate) model: String,
-    pub(crate) stream: bool,
-    pub(crate) include_usage: bool,
+    /// Without what changes nothing.
+    pub(crate) head: Head,
 }
 
 /// A script in force, with the replies it has fixed.

@@ -17,6 +17,7 @@ use hyper::{Request, Response};
 use crate::connection::{Connection, Connections};
 use crate::control;
 use crate::delivery::{self, GARBLED_HEAD};
+use crate::dialect::Target;
 use crate::encode;
 use crate::entry::End;
 use crate::log::{Incoming, Log};
@@ -54,9 +55,9 @@ where
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();
+    let query = parts.uri.query().unwrap_or_default();
     if control::owns(&path) {
         let body = collect(body).await.map_err(|(error, _)| error)?;
-        let query = parts.uri.query().unwrap_or_default();
         let (status, json) = control::answer(&state, &parts.method, &path, query, &body).await;
         let body = Full::new(Bytes::from(json.into_string()));
         let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
@@ -94,7 +95,7 @@ where
         .and_then(|value| value.to_str().ok());
     // What can't be decoded is passed on as it is, and answered as an unreadable body.
     let plain = encode::decode(encoding, &body).unwrap_or_else(|_| body.clone());
-    let known = Recognised::new(&parts.method, &path, &plain);
+    let known = Recognised::new(&parts.method, &Target { path: &path, query }, &plain);
     let dialect = known.as_ref().map(|known| known.dialect.name);
     let model = known
         .as_ref()
@@ -107,6 +108,7 @@ where
             seq,
             method: &parts.method,
             path: &path,
+            query,
             target: &target,
             headers: &parts.headers,
             body: &body,

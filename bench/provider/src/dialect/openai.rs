@@ -10,7 +10,7 @@ use crate::tokens::Usage;
 /// When every reply was created: replies are the same bytes on every run.
 pub(super) const CREATED: u64 = 1_795_404_147;
 
-pub(super) const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: Option<&str> = Some("x-request-id");
 
 pub(super) const HEADERS: &[(&str, &str)] = &[
     ("openai-processing-ms", "5"),

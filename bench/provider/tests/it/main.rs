@@ -6,12 +6,20 @@
 
 /// Real agents' requests: a tool turn and what surrounds it.
 mod agents;
+/// Bedrock's replies, frames and paths.
+mod bedrock;
 /// Speaks HTTP and TLS to the provider and takes replies apart.
 mod client;
 /// The wire formats against replies that every client accepted.
 mod dialects;
 /// Stalls, cuts and other ways to fail.
 mod faults;
+/// Every format in every way: whole, streamed, failing.
+mod formats;
+/// Reads the frames of binary streams.
+mod frames;
+/// Gemini and Vertex.
+mod google;
 /// What the log says, against what happened.
 mod log;
 /// The binary: ready line, control endpoints, end with standard input.

@@ -26,6 +26,8 @@ pub(crate) struct Head {
     pub(crate) is_stored: bool,
     /// The stored reply that this one goes on from.
     pub(crate) previous: Option<String>,
+    /// The stored conversation that it belongs to.
+    pub(crate) conversation: Option<String>,
     /// What vectors or judgements are asked for.
     pub(crate) wanted: Wanted,
 }

@@ -78,29 +78,11 @@ impl<'a> Job<'a> {
         writes: impl FnOnce() -> Arc<[Bytes]>,
     ) -> io::Result<Plan> {
         let script = self.script;
-        let status = script.status.unwrap_or(200);
-        let status = StatusCode::from_u16(status).map_err(io::Error::other)?;
+        let status = status_of(script)?;
         let mut headers = reply_headers(self.dialect, self.seq);
-        if let Some(raw) = &script.raw {
-            let kind = script
-                .content_type
-                .as_deref()
-                .unwrap_or("application/octet-stream");
-            headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_str(kind).map_err(io::Error::other)?,
-            );
-            let is_stream = kind.starts_with("text/event-stream") || script.chunked;
-            return Plan::new(script, gate, status, headers, raw.clone().into(), is_stream);
-        }
-        if script.is_error() {
-            let message = script
-                .error
-                .message
-                .as_deref()
-                .unwrap_or("the script asked for this");
-            let dialect = (self.dialect, self.head.framing);
-            return failure(script, gate, dialect, self.seq, status, message);
+        let dialect = (self.dialect, self.head.framing);
+        if let Some(plan) = verbatim(script, gate.clone(), dialect, self.seq)? {
+            return Ok(plan);
         }
         let mut writes = writes();
         if self.is_stream() {
@@ -141,6 +123,36 @@ impl<'a> Job<'a> {
         let event = (self.dialect.stream_failure)(&failure, after);
         events[..after].iter().cloned().chain([event]).collect()
     }
+}
+
+fn status_of(script: &Script) -> io::Result<StatusCode> {
+    StatusCode::from_u16(script.status.unwrap_or(200)).map_err(io::Error::other)
+}
+
+/// The plan of a script that needs no answer: raw bytes, or an error by its status.
+pub(crate) fn verbatim(
+    script: &Script,
+    gate: Option<Gate>,
+    dialect: (&Dialect, Framing),
+    seq: u64,
+) -> io::Result<Option<Plan>> {
+    let status = status_of(script)?;
+    if let Some(raw) = &script.raw {
+        let kind = script.content_type.as_deref();
+        let kind = kind.unwrap_or("application/octet-stream");
+        let mut headers = reply_headers(dialect.0, seq);
+        let value = HeaderValue::from_str(kind).map_err(io::Error::other)?;
+        headers.insert(CONTENT_TYPE, value);
+        let is_stream = kind.starts_with("text/event-stream") || script.chunked;
+        let writes = raw.clone().into();
+        return Plan::new(script, gate, status, headers, writes, is_stream).map(Some);
+    }
+    if !script.is_error() {
+        return Ok(None);
+    }
+    let message = script.error.message.as_deref();
+    let message = message.unwrap_or("the script asked for this");
+    failure(script, gate, dialect, seq, status, message).map(Some)
 }
 
 /// An error's reply, worded by the dialect.

@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod cloud;
 mod connection;
 mod control;
 mod conversation;
@@ -29,12 +30,15 @@ mod job;
 mod json;
 mod log;
 mod models;
+mod plain;
 mod provider;
+mod recognised;
 mod reply;
 mod rules;
 mod script;
 mod service;
 mod socket;
+mod stored;
 mod tls;
 mod tokens;
 

@@ -3,8 +3,10 @@
 use crate::dialect::Family;
 use crate::json::{Json, Object, object};
 
-const CREATED: u64 = 1_795_404_147;
-const CREATED_AT: &str = "2026-11-23T00:00:00Z";
+/// When everything was created, in seconds.
+pub(crate) const CREATED: u64 = 1_795_404_147;
+/// When everything was created, as text.
+pub(crate) const CREATED_AT: &str = "2026-11-23T00:00:00Z";
 
 /// What every model of the lists takes and gives.
 const INPUT_LIMIT: u64 = 1_048_576;

@@ -17,7 +17,8 @@ mod openai_responses;
 mod raw_predict;
 mod route;
 
-pub(crate) use route::{Framing, Operation, Route, Target};
+pub(crate) use openai_responses::id as response_id;
+pub(crate) use route::{Framing, Operation, Route, Target, decoded};
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};

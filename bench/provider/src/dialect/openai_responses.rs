@@ -55,6 +55,15 @@ struct HeadFields<'a> {
     store: Option<bool>,
     #[serde(borrow)]
     previous_response_id: Option<Cow<'a, str>>,
+    conversation: Option<Named>,
+}
+
+/// A conversation is named by its id, or by an object that has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Id(String),
+    Object { id: String },
 }
 
 fn head(_: &Route, body: &[u8]) -> Result<Head, serde_json::Error> {
@@ -65,6 +74,9 @@ fn head(_: &Route, body: &[u8]) -> Result<Head, serde_json::Error> {
         include_usage: true,
         max_tokens: fields.max_output_tokens,
         is_stored: fields.store != Some(false),
+        conversation: fields.conversation.map(|named| match named {
+            Named::Id(id) | Named::Object { id } => id,
+        }),
         previous: fields.previous_response_id.map(Cow::into_owned),
         ..Head::default()
     })
@@ -142,7 +154,7 @@ fn side(operation: Operation, _: &Head, answer: &Answer) -> Json {
             "encrypted_content": "c2NyaXB0ZWQ=",
         };
         return object! {
-            "id": format!("resp_scripted_{}", answer.id), "object": "response.compaction",
+            "id": id(answer.id), "object": "response.compaction",
             "created_at": openai::CREATED, "output": [item], "usage": usage(&answer.usage),
         };
     }
@@ -161,6 +173,7 @@ fn response(head: &Head, answer: &Answer, state: State) -> Json {
             .map(|item| item.json(answer, State::Ended))
             .collect(),
     };
+    let conversation = head.conversation.as_ref().map(|id| object! {"id": id});
     let figures = (state == State::Ended).then(|| usage(&answer.usage));
     envelope(answer.id, &answer.model)
         .field("status", status)
@@ -175,6 +188,7 @@ fn response(head: &Head, answer: &Answer, state: State) -> Json {
         .field("output", &output)
         .field("parallel_tool_calls", &true)
         .field("previous_response_id", &head.previous)
+        .field_if("conversation", conversation.as_ref())
         .field("prompt_cache_key", &())
         .field("reasoning", &object! {"effort": (), "summary": ()})
         .field("store", &head.is_stored)
@@ -190,9 +204,14 @@ fn response(head: &Head, answer: &Answer, state: State) -> Json {
         .finish()
 }
 
+/// The id of the response to the request of that number.
+pub(crate) fn id(seq: u64) -> String {
+    format!("resp_scripted_{seq}")
+}
+
 fn envelope(id: u64, model: &str) -> Object {
     Object::new()
-        .field("id", &format!("resp_scripted_{id}"))
+        .field("id", &self::id(id))
         .field("object", "response")
         .field("created_at", &openai::CREATED)
         .field("model", model)

@@ -8,8 +8,12 @@
 mod agents;
 /// Bedrock's replies, frames and paths.
 mod bedrock;
+/// Old completions, embeddings, moderations, and servers that deviate from chat.
+mod beside_chat;
 /// Speaks HTTP and TLS to the provider and takes replies apart.
 mod client;
+/// Tokens of Google and AWS.
+mod clouds;
 /// The wire formats against replies that every client accepted.
 mod dialects;
 /// Stalls, cuts and other ways to fail.
@@ -26,3 +30,5 @@ mod log;
 mod program;
 /// h2, TLS and both together.
 mod protocols;
+/// Responses, conversations, files and cached contents.
+mod things;

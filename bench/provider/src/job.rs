@@ -174,7 +174,7 @@ pub(crate) fn failure(
     };
     let body = (dialect.failure)(&failure);
     let mut headers = reply_headers(dialect, seq);
-    if let Some((name, value)) = (dialect.failure_header)(&failure) {
+    for (name, value) in (dialect.failure_headers)(&failure) {
         let value = HeaderValue::from_str(&value).map_err(io::Error::other)?;
         headers.insert(name, value);
     }

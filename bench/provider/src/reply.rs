@@ -293,10 +293,12 @@ impl Replies {
         };
         let gate = self.gate_of(&script);
         let dialect = dialect::for_errors(&request.target(), request.headers);
-        if let Some(plan) = verbatim(&script, gate.clone(), dialect, request.seq)? {
-            if !matches!(known, Recognised::Cloud(_)) || script.raw.is_some() {
-                return Ok(plan);
-            }
+        // Clouds have words of their own for errors.
+        let is_cloud = matches!(known, Recognised::Cloud(_));
+        if (!is_cloud || script.raw.is_some())
+            && let Some(plan) = verbatim(&script, gate.clone(), dialect, request.seq)?
+        {
+            return Ok(plan);
         }
         let plain = match known {
             Recognised::Cloud(service) => {

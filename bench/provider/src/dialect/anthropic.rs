@@ -45,7 +45,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         ("anthropic-ratelimit-requests-reset", "2026-11-23T03:00:00Z"),
     ],
     usage_headers: super::no_usage_headers,
-    failure_header: super::no_failure_header,
+    failure_headers: super::no_failure_headers,
 };
 
 pub(super) const STREAM_TYPE: &str = "text/event-stream; charset=utf-8";

@@ -84,9 +84,9 @@ pub(super) fn failure(failure: &Failure<'_>) -> Json {
     object! {"message": failure.message}
 }
 
-pub(super) fn failure_header(failure: &Failure<'_>) -> Option<(&'static str, String)> {
+pub(super) fn failure_headers(failure: &Failure<'_>) -> Vec<(&'static str, String)> {
     let value = format!("{}:{ERROR_NAMESPACE}", kind(failure));
-    Some(("x-amzn-errortype", value))
+    vec![("x-amzn-errortype", value)]
 }
 
 /// The frame by which a stream fails; its types begin in lower case.

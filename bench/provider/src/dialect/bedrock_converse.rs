@@ -32,7 +32,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     request_id: bedrock::REQUEST_ID,
     headers: &[],
     usage_headers: super::no_usage_headers,
-    failure_header: bedrock::failure_header,
+    failure_headers: bedrock::failure_headers,
 };
 
 // === requests ===

@@ -30,7 +30,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     request_id: bedrock::REQUEST_ID,
     headers: &[("x-amzn-bedrock-content-type", "application/json")],
     usage_headers,
-    failure_header: bedrock::failure_header,
+    failure_headers: bedrock::failure_headers,
 };
 
 // === requests ===
@@ -64,8 +64,8 @@ fn head(route: &Route, body: &[u8]) -> Result<Head, serde_json::Error> {
     // Only the path decides whether it is a stream.
     let stream = route.framing.is_some();
     Ok(Head {
-        wording,
         stream,
+        wording,
         ..head
     })
 }

@@ -59,7 +59,7 @@ const SHARED: Dialect = Dialect {
         ("x-frame-options", "SAMEORIGIN"),
     ],
     usage_headers: super::no_usage_headers,
-    failure_header: super::no_failure_header,
+    failure_headers: super::no_failure_headers,
 };
 
 fn is_vertex(target: &Target<'_>) -> bool {

@@ -66,8 +66,8 @@ pub(crate) struct Dialect {
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// Headers by which a whole reply tells its figures.
     pub(crate) usage_headers: fn(&Usage) -> Vec<(&'static str, u64)>,
-    /// The header by which an error tells its type, with its value.
-    pub(crate) failure_header: fn(&Failure<'_>) -> Option<(&'static str, String)>,
+    /// Headers by which an error tells its type.
+    pub(crate) failure_headers: fn(&Failure<'_>) -> Vec<(&'static str, String)>,
 }
 
 /// Why a request is not answered.
@@ -155,8 +155,8 @@ fn no_usage_headers(_: &Usage) -> Vec<(&'static str, u64)> {
 }
 
 /// For dialects whose errors are told in the body alone.
-fn no_failure_header(_: &Failure<'_>) -> Option<(&'static str, String)> {
-    None
+fn no_failure_headers(_: &Failure<'_>) -> Vec<(&'static str, String)> {
+    Vec::new()
 }
 
 /// A server-sent event with a name.

@@ -40,7 +40,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     request_id: openai::REQUEST_ID,
     headers: openai::HEADERS,
     usage_headers: super::no_usage_headers,
-    failure_header: super::no_failure_header,
+    failure_headers: super::no_failure_headers,
 };
 
 // === requests ===

@@ -23,7 +23,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     request_id: Some("request-id"),
     headers: &[("x-vertex-ai-internal-prediction-backend", "scripted")],
     usage_headers: super::no_usage_headers,
-    failure_header: super::no_failure_header,
+    failure_headers: super::no_failure_headers,
 };
 
 fn route(target: &Target<'_>) -> Option<Route> {

@@ -6,7 +6,7 @@
 
 use crate::conversation::{Call, Conversation, Head, ToolKind};
 use crate::improvise::{self, Part};
-use crate::script::{Script, Stop, Tool, UsageScript};
+use crate::script::{Flavour, Script, Stop, Tool, UsageScript};
 use crate::tokens::{Usage, prompt_usage, tokens};
 
 /// A text of exactly one token by the counting rule.
@@ -25,6 +25,7 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
     /// In how many pieces each text is streamed; by words if not said.
     pub(crate) chunks: Option<usize>,
+    pub(crate) flavour: Option<Flavour>,
 }
 
 impl Answer {
@@ -64,7 +65,17 @@ impl Answer {
             stop: script.stop.unwrap_or(part.stop),
             usage: script.usage.over(counted),
             chunks: script.chunks,
+            flavour: script.flavour,
         }
+    }
+}
+
+impl Answer {
+    /// The same for a request that is not for words: nothing was put out, unless the script says so.
+    pub(crate) fn without_output(mut self, script: &Script) -> Self {
+        self.usage.output = script.usage.output.unwrap_or(0);
+        self.usage.reasoning = 0;
+        self
     }
 }
 
@@ -128,6 +139,12 @@ impl UsageScript {
             cache_write_long: self.cache_write_long.unwrap_or(counted.cache_write_long),
             output: self.output.unwrap_or(counted.output),
             reasoning: self.reasoning.unwrap_or(counted.reasoning),
+            input_audio: self.input_audio.unwrap_or(counted.input_audio),
+            input_image: self.input_image.unwrap_or(counted.input_image),
+            input_tool: self.input_tool.unwrap_or(counted.input_tool),
+            output_audio: self.output_audio.unwrap_or(counted.output_audio),
+            output_image: self.output_image.unwrap_or(counted.output_image),
+            web_searches: self.web_searches.unwrap_or(counted.web_searches),
         }
     }
 }

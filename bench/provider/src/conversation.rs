@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use crate::dialect::Framing;
+use crate::json::{Json, object};
 use crate::tokens::Caching;
 
 /// The few facts that shape every reply.
@@ -15,6 +17,36 @@ pub(crate) struct Head {
     /// Whether a stream reports usage where the dialect leaves that to the client.
     pub(crate) include_usage: bool,
     pub(crate) max_tokens: Option<u64>,
+    pub(crate) framing: Framing,
+    /// Whether every chunk reports the usage so far.
+    pub(crate) running_usage: bool,
+    /// Which of a dialect's wordings the body uses.
+    pub(crate) wording: Wording,
+    /// Whether the provider shall keep the reply.
+    pub(crate) is_stored: bool,
+    /// The stored reply that this one goes on from.
+    pub(crate) previous: Option<String>,
+    /// The stored conversation that it belongs to.
+    pub(crate) conversation: Option<String>,
+    /// What vectors or judgements are asked for.
+    pub(crate) wanted: Wanted,
+}
+
+/// How a body is worded, where one path takes the bodies of several makers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wording {
+    #[default]
+    Claude,
+    Nova,
+}
+
+/// How many vectors or judgements are asked for, and in which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) count: usize,
+    pub(crate) dimensions: Option<usize>,
+    /// Whether vectors are packed instead of listed.
+    pub(crate) is_packed: bool,
 }
 
 /// What was said so far, as far as an answer depends on it.
@@ -63,6 +95,16 @@ pub(crate) struct Call {
     pub(crate) namespace: Option<String>,
     /// JSON for a function, free text for a custom tool, the command for a local shell.
     pub(crate) input: String,
+}
+
+impl Call {
+    /// The input as a JSON value; free text becomes a field of an object.
+    pub(crate) fn input_json(&self) -> Json {
+        if serde_json::from_str::<serde::de::IgnoredAny>(&self.input).is_ok() {
+            return Json::raw(self.input.as_str());
+        }
+        object! {"input": self.input}
+    }
 }
 
 impl Conversation {

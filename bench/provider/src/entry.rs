@@ -166,6 +166,9 @@ impl Answered {
                 "input": usage.input, "cache_read": usage.cache_read,
                 "cache_write": usage.cache_write, "cache_write_long": usage.cache_write_long,
                 "output": usage.output, "reasoning": usage.reasoning,
+                "input_audio": usage.input_audio, "input_image": usage.input_image,
+                "input_tool": usage.input_tool, "output_audio": usage.output_audio,
+                "output_image": usage.output_image, "web_searches": usage.web_searches,
             }
         });
         object! {

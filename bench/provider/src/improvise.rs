@@ -16,6 +16,12 @@ const RUN_MARKER: &str = "RUN:";
 /// The most of a prompt or a tool's result that is repeated.
 const QUOTE_LIMIT: usize = 400;
 
+/// Dimensions of a vector when the request doesn't say.
+const VECTOR_LENGTH: usize = 8;
+
+/// The most dimensions that a request gets.
+const VECTOR_LIMIT: usize = 4096;
+
 /// Tools that run a command, in the order of preference.
 const SHELL_TOOLS: [&str; 8] = [
     "Bash",
@@ -148,7 +154,9 @@ fn sample(schema: &Value) -> Value {
     if let Some(first) = schema["anyOf"].get(0) {
         return sample(first);
     }
-    match schema["type"].as_str() {
+    // Google writes types in upper case.
+    let kind = schema["type"].as_str().map(str::to_lowercase);
+    match kind.as_deref() {
         Some("string") => json!("Scripted"),
         Some("boolean") => json!(true),
         Some("number" | "integer") => json!(1),
@@ -156,6 +164,14 @@ fn sample(schema: &Value) -> Value {
         Some("null") => Value::Null,
         _ => Value::Object(required(schema)),
     }
+}
+
+/// The vector of the text in that place: short, and each value exact in any format.
+pub(crate) fn vector(place: usize, dimensions: Option<usize>) -> Vec<f32> {
+    let length = dimensions.unwrap_or(VECTOR_LENGTH).min(VECTOR_LIMIT);
+    (0..length)
+        .map(|at| f32::from(u8::try_from((place + at) % 16).expect("below 16")) / 16.0)
+        .collect()
 }
 
 fn required(schema: &Value) -> Map<String, Value> {

@@ -70,6 +70,12 @@ impl ToJson for usize {
     }
 }
 
+impl ToJson for f32 {
+    fn write_json(&self, out: &mut String) {
+        out.push_str(&serde_json::to_string(self).expect("a number is always JSON"));
+    }
+}
+
 /// The unit stands for `null`.
 impl ToJson for () {
     fn write_json(&self, out: &mut String) {

@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod cloud;
 mod connection;
 mod control;
 mod conversation;
@@ -22,18 +23,22 @@ mod delivery;
 mod dialect;
 mod encode;
 mod entry;
+mod frame;
 mod gate;
 mod improvise;
 mod job;
 mod json;
 mod log;
 mod models;
+mod plain;
 mod provider;
+mod recognised;
 mod reply;
 mod rules;
 mod script;
 mod service;
 mod socket;
+mod stored;
 mod tls;
 mod tokens;
 
@@ -44,7 +49,8 @@ pub use log::LogOptions;
 pub use provider::{Options, Provider};
 pub use rules::Matcher;
 pub use script::{
-    BadScript, CutHow, Encoding, ErrorScript, Garbage, Point, Script, Stop, Tool, UsageScript,
+    BadScript, CutHow, Encoding, ErrorScript, Flavour, Garbage, Point, Script, Stop, Tool,
+    UsageScript,
 };
 pub use tls::{Tls, TlsError};
 pub use tokens::{Usage, tokens};

@@ -34,6 +34,9 @@ struct Arguments {
     /// The key that requests must bring.
     #[arg(long)]
     require_key: Option<String>,
+    /// The public key (PEM) by which assertions for Google are checked.
+    #[arg(long)]
+    google_key: Option<PathBuf>,
     /// A model that the lists name; may be repeated.
     #[arg(long)]
     model: Vec<String>,
@@ -92,6 +95,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         listen: Some(arguments.listen),
         tls: arguments.tls_listen.map(|address| (address, tls)),
         key: arguments.require_key.clone(),
+        google_key: arguments.google_key.as_ref().map(read).transpose()?,
         log: LogOptions {
             file: arguments.log.clone(),
             ..LogOptions::default()

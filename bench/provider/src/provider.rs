@@ -15,11 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::cloud::Key;
 use crate::connection::{Connection, Open};
 use crate::entry::Entry;
 use crate::gate::Gate;
 use crate::log::{Log, LogOptions};
-use crate::reply::Replies;
+use crate::reply::{Replies, Setup};
 use crate::rules::Matcher;
 use crate::script::Script;
 use crate::service::{self, State};
@@ -43,6 +44,8 @@ pub struct Options {
     pub models: Vec<String>,
     /// The key that requests must bring, if one is demanded.
     pub key: Option<String>,
+    /// The public key by which assertions for Google are checked, as PEM text.
+    pub google_key: Option<String>,
     /// How much is logged, and where.
     pub log: LogOptions,
 }
@@ -55,6 +58,7 @@ impl Default for Options {
             tls: None,
             models: models.map(str::to_owned).into(),
             key: None,
+            google_key: None,
             log: LogOptions::default(),
         }
     }
@@ -84,8 +88,16 @@ pub struct Provider {
 impl Provider {
     /// Starts listening; refuses addresses that are not loopback.
     pub async fn start(options: Options) -> io::Result<Self> {
+        let google_key = options.google_key.as_deref().map(Key::from_pem);
+        let google_key = google_key
+            .transpose()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let state = Arc::new(State {
-            replies: Replies::new(options.models, options.key),
+            replies: Replies::new(Setup {
+                models: options.models,
+                key: options.key,
+                google_key,
+            }),
             log: Arc::new(Log::open(options.log)?),
             connections: Arc::default(),
         });

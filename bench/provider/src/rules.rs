@@ -12,6 +12,7 @@ use hyper::HeaderMap;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
+use crate::conversation::Head;
 use crate::dialect::Operation;
 use crate::script::Script;
 
@@ -87,6 +88,15 @@ impl Matcher {
     }
 }
 
+/// Which rules are for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// All that fit.
+    Any,
+    /// Those that name the path: a rule for models shall not be used up by a list of them.
+    Named,
+}
+
 /// What a rule can look at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
@@ -102,8 +112,8 @@ pub(crate) struct ReplyKey {
     pub(crate) dialect: &'static str,
     pub(crate) operation: Operation,
     pub(crate) model: String,
-    pub(crate) stream: bool,
-    pub(crate) include_usage: bool,
+    /// Without what changes nothing.
+    pub(crate) head: Head,
 }
 
 /// A script in force, with the replies it has fixed.
@@ -178,12 +188,12 @@ impl Rules {
     }
 
     /// The first rule for that request, one use of it taken.
-    pub(crate) fn take(&self, request: &Facts<'_>) -> Option<Arc<Rule>> {
+    pub(crate) fn take(&self, request: &Facts<'_>, matching: Matching) -> Option<Arc<Rule>> {
         let mut slots = self.slots.lock();
-        let place = slots
-            .1
-            .iter()
-            .position(|slot| slot.rule.matcher.fits(request))?;
+        let fits = |matcher: &Matcher| {
+            (matching == Matching::Any || matcher.path.is_some()) && matcher.fits(request)
+        };
+        let place = slots.1.iter().position(|slot| fits(&slot.rule.matcher))?;
         let slot = &mut slots.1[place];
         let rule = Arc::clone(&slot.rule);
         if let Some(left) = &mut slot.left {
@@ -207,7 +217,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 mod tests {
     use hyper::HeaderMap;
 
-    use super::{Facts, Matcher, Rules};
+    use super::{Facts, Matcher, Matching, Rules};
     use crate::script::Script;
 
     #[test]
@@ -223,7 +233,9 @@ mod tests {
                 headers: &headers,
                 body: b"{}",
             };
-            rules.take(&facts).unwrap().script.text.clone().unwrap()
+            let rule = rules.take(&facts, Matching::Any);
+            assert!(rules.take(&facts, Matching::Named).is_none());
+            rule.unwrap().script.text.clone().unwrap()
         };
         assert_eq!(ask(Some("n")), "always");
         assert_eq!(ask(Some("m")), "once");

@@ -36,6 +36,10 @@ pub struct Script {
     pub model: Option<String>,
     /// Token counts to report; what is left out follows the counting rule.
     pub usage: UsageScript,
+    /// Whose deviations from the chat dialect the reply has.
+    pub flavour: Option<Flavour>,
+    /// Seconds for which a token of a cloud is good.
+    pub expires_in: Option<u64>,
     /// The status; from 400 on the reply is an error of the dialect.
     pub status: Option<u16>,
     /// What an error says, in the reply or in the stream.
@@ -111,6 +115,32 @@ pub struct UsageScript {
     pub output: Option<u64>,
     /// See [`crate::Usage::reasoning`].
     pub reasoning: Option<u64>,
+    /// See [`crate::Usage::input_audio`].
+    pub input_audio: Option<u64>,
+    /// See [`crate::Usage::input_image`].
+    pub input_image: Option<u64>,
+    /// See [`crate::Usage::input_tool`].
+    pub input_tool: Option<u64>,
+    /// See [`crate::Usage::output_audio`].
+    pub output_audio: Option<u64>,
+    /// See [`crate::Usage::output_image`].
+    pub output_image: Option<u64>,
+    /// See [`crate::Usage::web_searches`].
+    pub web_searches: Option<u64>,
+}
+
+/// A server that speaks the chat dialect in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flavour {
+    /// Comments in streams; figures always, with their cost.
+    Openrouter,
+    /// Figures and timings in the last chunk that has a choice.
+    LlamaCpp,
+    /// Figures in every chunk for who asks by `continuous_usage_stats`.
+    Vllm,
+    /// Figures without details, and only for who asks.
+    Ollama,
 }
 
 /// The words of an error; the status decides what is left out.

@@ -20,7 +20,8 @@ use crate::delivery::{self, GARBLED_HEAD};
 use crate::encode;
 use crate::entry::End;
 use crate::log::{Incoming, Log};
-use crate::reply::{self, Recognised, Replies};
+use crate::recognised::Recognised;
+use crate::reply::{self, Replies};
 use crate::script::{CutHow, Point};
 
 /// The largest request body that is read.
@@ -54,9 +55,9 @@ where
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();
+    let query = parts.uri.query().unwrap_or_default();
     if control::owns(&path) {
         let body = collect(body).await.map_err(|(error, _)| error)?;
-        let query = parts.uri.query().unwrap_or_default();
         let (status, json) = control::answer(&state, &parts.method, &path, query, &body).await;
         let body = Full::new(Bytes::from(json.into_string()));
         let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
@@ -94,26 +95,23 @@ where
         .and_then(|value| value.to_str().ok());
     // What can't be decoded is passed on as it is, and answered as an unreadable body.
     let plain = encode::decode(encoding, &body).unwrap_or_else(|_| body.clone());
-    let known = Recognised::new(&parts.method, &path, &plain);
-    let dialect = known.as_ref().map(|known| known.dialect.name);
-    let model = known
-        .as_ref()
-        .and_then(Recognised::model)
-        .map(str::to_owned);
-    let exchange = state.log.begin(seq, incoming(body.clone(), dialect, model));
+    let asked = reply::Request {
+        seq,
+        method: &parts.method,
+        path: &path,
+        query,
+        target: &target,
+        headers: &parts.headers,
+        body: &body,
+        plain: &plain,
+    };
+    let known = Recognised::new(&asked);
+    let model = known.model().map(str::to_owned);
+    let exchange = state
+        .log
+        .begin(seq, incoming(body.clone(), known.dialect(), model));
 
-    let plan = state.replies.plan(
-        &reply::Request {
-            seq,
-            method: &parts.method,
-            path: &path,
-            target: &target,
-            headers: &parts.headers,
-            body: &body,
-            plain: &plain,
-        },
-        known,
-    );
+    let plan = state.replies.plan(&asked, known);
     exchange.decided(plan.status, &plan.headers, plan.usage, &plan.writes);
 
     if !plan.pacing.delay.is_zero() {

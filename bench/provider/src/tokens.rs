@@ -28,6 +28,18 @@ pub struct Usage {
     pub output: u64,
     /// How many of them were thinking.
     pub reasoning: u64,
+    /// How many of the uncached prompt tokens were audio.
+    pub input_audio: u64,
+    /// How many of the uncached prompt tokens were images.
+    pub input_image: u64,
+    /// How many of the uncached prompt tokens the provider's own tools brought.
+    pub input_tool: u64,
+    /// How many tokens of the reply were audio.
+    pub output_audio: u64,
+    /// How many tokens of the reply were images.
+    pub output_image: u64,
+    /// Searches of the web that the provider made; not tokens.
+    pub web_searches: u64,
 }
 
 impl Usage {
@@ -45,6 +57,8 @@ pub(crate) enum Caching {
     Off,
     /// The provider reads long prompts from its cache by itself and reports no writes.
     Automatic,
+    /// The request names content that was cached before.
+    Named,
     /// The prompt carries marks of these lifetimes.
     Marked { short: bool, long: bool },
 }
@@ -66,6 +80,7 @@ pub(crate) fn prompt_usage(body_bytes: usize, caching: Caching, has_earlier_answ
             (total / 2, 0)
         }
         Caching::Off | Caching::Automatic => (0, 0),
+        Caching::Named => (total / 2, 0),
         Caching::Marked { .. } if has_earlier_answer => (total / 2, total / 4),
         Caching::Marked { .. } => (0, total / 2),
     };
@@ -78,7 +93,10 @@ pub(crate) fn prompt_usage(body_bytes: usize, caching: Caching, has_earlier_answ
             short: true,
             long: true,
         } => written / 2,
-        Caching::Marked { long: false, .. } | Caching::Off | Caching::Automatic => 0,
+        Caching::Marked { long: false, .. }
+        | Caching::Off
+        | Caching::Automatic
+        | Caching::Named => 0,
     };
     Usage {
         input: total - cache_read - written,
@@ -104,7 +122,7 @@ mod tests {
             short: true,
             long: true,
         };
-        for caching in [Caching::Off, Caching::Automatic, both] {
+        for caching in [Caching::Off, Caching::Automatic, Caching::Named, both] {
             for earlier in [false, true] {
                 for bytes in [0, 1, 4097, 40_003] {
                     assert_eq!(

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::Value;
 
-use super::{Dialect, Failure, Operation, event};
+use super::{Dialect, Failure, Operation, Route, event};
 use crate::answer::{Answer, pieces};
 use crate::conversation::{Conversation, Head, Offered, ToolKind, items, texts};
 use crate::json::{Json, Object, object};
@@ -19,56 +20,60 @@ use crate::tokens::{Caching, Usage};
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "anthropic_messages",
-    operation,
+    route: |target| {
+        Route::by_ending(
+            target.path,
+            &[
+                ("/messages", Operation::Generate),
+                ("/messages/count_tokens", Operation::Count),
+            ],
+        )
+    },
     head,
     conversation,
-    whole,
+    whole: |_, answer| whole(answer),
     stream,
-    stream_type: "text/event-stream; charset=utf-8",
-    count: |tokens| object! {"input_tokens": tokens},
+    stream_type: STREAM_TYPE,
+    side: |_, _, answer| count(answer),
     failure,
-    stream_failure: |error, _| event("error", &failure(error)),
-    request_id: "request-id",
+    stream_failure,
+    request_id: Some("request-id"),
     headers: &[
         ("anthropic-organization-id", "org-scripted"),
         ("anthropic-ratelimit-requests-limit", "50"),
         ("anthropic-ratelimit-requests-remaining", "49"),
         ("anthropic-ratelimit-requests-reset", "2026-11-23T03:00:00Z"),
     ],
+    usage_headers: super::no_usage_headers,
+    failure_headers: super::no_failure_headers,
 };
 
-fn operation(path: &str) -> Option<Operation> {
-    if path.ends_with("/messages") {
-        Some(Operation::Generate)
-    } else if path.ends_with("/messages/count_tokens") {
-        Some(Operation::Count)
-    } else {
-        None
-    }
-}
+pub(super) const STREAM_TYPE: &str = "text/event-stream; charset=utf-8";
 
 // === requests ===
 
 #[derive(Deserialize)]
 struct HeadFields<'a> {
     #[serde(borrow)]
-    model: Cow<'a, str>,
+    model: Option<Cow<'a, str>>,
     #[serde(default)]
     stream: bool,
     max_tokens: Option<u64>,
 }
 
-fn head(body: &[u8]) -> Result<Head, serde_json::Error> {
+/// The head; a model in the path is worth more than one in the body.
+pub(super) fn head(route: &Route, body: &[u8]) -> Result<Head, serde_json::Error> {
     let fields: HeadFields<'_> = serde_json::from_slice(body)?;
+    let model = route.model.clone().or(fields.model.map(Cow::into_owned));
     Ok(Head {
-        model: fields.model.into_owned(),
-        stream: fields.stream,
-        include_usage: true,
+        model: model.ok_or_else(|| serde_json::Error::missing_field("model"))?,
+        stream: fields.stream || route.framing.is_some(),
         max_tokens: fields.max_tokens,
+        ..route.head()
     })
 }
 
-fn conversation(body: &[u8]) -> Result<Conversation, serde_json::Error> {
+pub(super) fn conversation(body: &[u8]) -> Result<Conversation, serde_json::Error> {
     let request: Value = serde_json::from_slice(body)?;
     let mut conversation = Conversation {
         tools: items(&request["tools"]).filter_map(offered).collect(),
@@ -102,7 +107,8 @@ fn offered(tool: &Value) -> Option<Offered> {
     })
 }
 
-fn caching(request: &Value) -> Caching {
+/// The marks of all lifetimes in a request: `cache_control`, or the `cachePoint` of Converse.
+pub(super) fn caching(request: &Value) -> Caching {
     let (mut short, mut long) = (false, false);
     let mut todo = vec![request];
     while let Some(value) = todo.pop() {
@@ -111,7 +117,8 @@ fn caching(request: &Value) -> Caching {
             Value::Object(fields) => {
                 let mark = fields
                     .get("cache_control")
-                    .filter(|mark| mark["type"] == "ephemeral");
+                    .filter(|mark| mark["type"] == "ephemeral")
+                    .or(fields.get("cachePoint"));
                 if let Some(mark) = mark {
                     long |= mark["ttl"] == "1h";
                     short |= mark["ttl"] != "1h";
@@ -157,6 +164,9 @@ fn usage(usage: &Usage, output: u64, is_final: bool) -> Json {
     });
     let thinking =
         (usage.reasoning > 0).then(|| object! {"thinking_tokens": usage.reasoning.min(output)});
+    let searches = (usage.web_searches > 0).then(|| {
+        object! {"web_search_requests": usage.web_searches, "web_fetch_requests": 0_u64}
+    });
     Object::new()
         .field("input_tokens", &usage.input)
         .field(
@@ -167,6 +177,7 @@ fn usage(usage: &Usage, output: u64, is_final: bool) -> Json {
         .field_if("cache_creation", lifetimes.as_ref())
         .field("output_tokens", &output)
         .field_if("output_tokens_details", thinking.as_ref())
+        .field_if("server_tool_use", searches.as_ref())
         .field_if("service_tier", (!is_final).then_some("standard"))
         .finish()
 }
@@ -179,7 +190,11 @@ fn message(answer: &Answer, content: &[Json], stop: Option<Stop>, usage: &Json) 
     }
 }
 
-fn whole(answer: &Answer) -> Json {
+pub(super) fn count(answer: &Answer) -> Json {
+    object! {"input_tokens": answer.usage.prompt()}
+}
+
+pub(super) fn whole(answer: &Answer) -> Json {
     let thinking = answer.thinking.iter().map(|thinking| {
         object! {"type": "thinking", "thinking": thinking, "signature": signature(answer)}
     });
@@ -190,7 +205,7 @@ fn whole(answer: &Answer) -> Json {
     let calls = answer.calls.iter().enumerate().map(|(position, call)| {
         object! {
             "type": "tool_use", "id": tool_id(answer, position), "name": call.name,
-            "input": Json::raw(call.input.as_str()),
+            "input": call.input_json(),
         }
     });
     let content: Vec<Json> = thinking.chain(text).chain(calls).collect();
@@ -198,7 +213,15 @@ fn whole(answer: &Answer) -> Json {
     message(answer, &content, Some(answer.stop), &counted)
 }
 
-fn stream(_: &Head, answer: &Answer) -> Vec<Bytes> {
+pub(super) fn stream(_: &Head, answer: &Answer) -> Vec<Bytes> {
+    let events = events(answer).into_iter();
+    events
+        .map(|(name, fields)| event(name, &fields.finish()))
+        .collect()
+}
+
+/// The events of a stream by name, still open for another field.
+pub(super) fn events(answer: &Answer) -> Vec<(&'static str, Object)> {
     let started = message(answer, &[], None, &usage(&answer.usage, 1, false));
     let mut events = Events(Vec::new(), 0);
     events.push("message_start", |fields| fields.field("message", &started));
@@ -238,12 +261,12 @@ fn stream(_: &Head, answer: &Answer) -> Vec<Bytes> {
 }
 
 /// The events so far, and the index of the next content block.
-struct Events(Vec<Bytes>, usize);
+struct Events(Vec<(&'static str, Object)>, usize);
 
 impl Events {
-    fn push(&mut self, name: &str, fields: impl FnOnce(Object) -> Object) {
+    fn push(&mut self, name: &'static str, fields: impl FnOnce(Object) -> Object) {
         let opening = Object::new().field("type", name);
-        self.0.push(event(name, &fields(opening).finish()));
+        self.0.push((name, fields(opening)));
     }
 
     fn block(&mut self, start: &Json, deltas: impl Iterator<Item = Json>) {
@@ -261,7 +284,11 @@ impl Events {
     }
 }
 
-fn failure(failure: &Failure<'_>) -> Json {
+pub(super) fn stream_failure(error: &Failure<'_>, _: usize) -> Bytes {
+    event("error", &failure(error))
+}
+
+pub(super) fn failure(failure: &Failure<'_>) -> Json {
     let kind = failure.kind.unwrap_or(match failure.status {
         400 => "invalid_request_error",
         401 => "authentication_error",

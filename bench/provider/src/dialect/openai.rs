@@ -8,9 +8,9 @@ use crate::json::{Json, Object, object};
 use crate::tokens::Usage;
 
 /// When every reply was created: replies are the same bytes on every run.
-pub(super) const CREATED: u64 = 1_795_404_147;
+pub(super) use crate::models::CREATED;
 
-pub(super) const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: Option<&str> = Some("x-request-id");
 
 pub(super) const HEADERS: &[(&str, &str)] = &[
     ("openai-processing-ms", "5"),
@@ -36,7 +36,10 @@ pub(super) fn failure(failure: &Failure<'_>) -> Json {
         429 => Some("rate_limit_exceeded"),
         _ => None,
     });
-    let error = object! {"message": failure.message, "type": kind, "param": (), "code": code};
+    let param = code
+        .filter(|code| *code == "previous_response_not_found")
+        .map(|_| "previous_response_id");
+    let error = object! {"message": failure.message, "type": kind, "param": param, "code": code};
     object! {"error": error}
 }
 

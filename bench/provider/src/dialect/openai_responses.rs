@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Dialect, Failure, Operation, event, openai};
+use super::{Dialect, Failure, Operation, Route, event, openai};
 use crate::answer::{Answer, pieces};
 use crate::conversation::{Call, Conversation, Head, ToolKind, items, texts};
 use crate::json::{Json, Object, object};
@@ -19,28 +19,29 @@ use crate::tokens::{Caching, Usage};
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "openai_responses",
-    operation,
+    route: |target| {
+        Route::by_ending(
+            target.path,
+            &[
+                ("/responses", Operation::Generate),
+                ("/responses/input_tokens", Operation::Count),
+                ("/responses/compact", Operation::Compact),
+            ],
+        )
+    },
     head,
     conversation,
-    whole: |answer| response(answer, State::Ended),
+    whole: |head, answer| response(head, answer, State::Ended),
     stream,
     stream_type: "text/event-stream; charset=utf-8",
-    count: |tokens| object! {"object": "response.input_tokens", "input_tokens": tokens},
+    side,
     failure: openai::failure,
     stream_failure,
     request_id: openai::REQUEST_ID,
     headers: openai::HEADERS,
+    usage_headers: super::no_usage_headers,
+    failure_headers: super::no_failure_headers,
 };
-
-fn operation(path: &str) -> Option<Operation> {
-    if path.ends_with("/responses") {
-        Some(Operation::Generate)
-    } else if path.ends_with("/responses/input_tokens") {
-        Some(Operation::Count)
-    } else {
-        None
-    }
-}
 
 // === requests ===
 
@@ -51,15 +52,33 @@ struct HeadFields<'a> {
     #[serde(default)]
     stream: Option<bool>,
     max_output_tokens: Option<u64>,
+    store: Option<bool>,
+    #[serde(borrow)]
+    previous_response_id: Option<Cow<'a, str>>,
+    conversation: Option<Named>,
 }
 
-fn head(body: &[u8]) -> Result<Head, serde_json::Error> {
+/// A conversation is named by its id, or by an object that has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Id(String),
+    Object { id: String },
+}
+
+fn head(_: &Route, body: &[u8]) -> Result<Head, serde_json::Error> {
     let fields: HeadFields<'_> = serde_json::from_slice(body)?;
     Ok(Head {
         model: fields.model.into_owned(),
         stream: fields.stream == Some(true),
         include_usage: true,
         max_tokens: fields.max_output_tokens,
+        is_stored: fields.store != Some(false),
+        conversation: fields.conversation.map(|named| match named {
+            Named::Id(id) | Named::Object { id } => id,
+        }),
+        previous: fields.previous_response_id.map(Cow::into_owned),
+        ..Head::default()
     })
 }
 
@@ -128,7 +147,21 @@ fn ended(stop: Stop) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn response(answer: &Answer, state: State) -> Json {
+fn side(operation: Operation, _: &Head, answer: &Answer) -> Json {
+    if operation == Operation::Compact {
+        let item = object! {
+            "type": "compaction", "id": format!("cmp_scripted_{}", answer.id),
+            "encrypted_content": "c2NyaXB0ZWQ=",
+        };
+        return object! {
+            "id": id(answer.id), "object": "response.compaction",
+            "created_at": openai::CREATED, "output": [item], "usage": usage(&answer.usage),
+        };
+    }
+    object! {"object": "response.input_tokens", "input_tokens": answer.usage.prompt()}
+}
+
+fn response(head: &Head, answer: &Answer, state: State) -> Json {
     let (status, reason) = match state {
         State::Begun => ("in_progress", None),
         State::Ended => ended(answer.stop),
@@ -140,6 +173,7 @@ fn response(answer: &Answer, state: State) -> Json {
             .map(|item| item.json(answer, State::Ended))
             .collect(),
     };
+    let conversation = head.conversation.as_ref().map(|id| object! {"id": id});
     let figures = (state == State::Ended).then(|| usage(&answer.usage));
     envelope(answer.id, &answer.model)
         .field("status", status)
@@ -153,10 +187,11 @@ fn response(answer: &Answer, state: State) -> Json {
         .field("max_output_tokens", &())
         .field("output", &output)
         .field("parallel_tool_calls", &true)
-        .field("previous_response_id", &())
+        .field("previous_response_id", &head.previous)
+        .field_if("conversation", conversation.as_ref())
         .field("prompt_cache_key", &())
         .field("reasoning", &object! {"effort": (), "summary": ()})
-        .field("store", &false)
+        .field("store", &head.is_stored)
         .field("temperature", &Json::raw("1.0"))
         .field("text", &object! {"format": object! {"type": "text"}})
         .field("tool_choice", "auto")
@@ -169,9 +204,14 @@ fn response(answer: &Answer, state: State) -> Json {
         .finish()
 }
 
+/// The id of the response to the request of that number.
+pub(crate) fn id(seq: u64) -> String {
+    format!("resp_scripted_{seq}")
+}
+
 fn envelope(id: u64, model: &str) -> Object {
     Object::new()
-        .field("id", &format!("resp_scripted_{id}"))
+        .field("id", &self::id(id))
         .field("object", "response")
         .field("created_at", &openai::CREATED)
         .field("model", model)
@@ -180,6 +220,7 @@ fn envelope(id: u64, model: &str) -> Object {
 /// One item of the output.
 enum Part<'a> {
     Reasoning(&'a str),
+    Search(u64),
     Message(&'a str),
     Call(usize, &'a Call),
 }
@@ -192,7 +233,8 @@ fn parts(answer: &Answer) -> Vec<Part<'_>> {
         .iter()
         .enumerate()
         .map(|(place, call)| Part::Call(place, call));
-    thinking.chain(text).chain(calls).collect()
+    let searches = (1..=answer.usage.web_searches).map(Part::Search);
+    thinking.chain(searches).chain(text).chain(calls).collect()
 }
 
 fn output_text(text: &str) -> Json {
@@ -204,6 +246,7 @@ impl Part<'_> {
     fn id(&self, answer: &Answer) -> String {
         match self {
             Self::Reasoning(_) => format!("rs_scripted_{}", answer.id),
+            Self::Search(number) => format!("ws_scripted_{}_{number}", answer.id),
             Self::Message(_) => format!("msg_scripted_{}", answer.id),
             Self::Call(place, call) => {
                 let prefix = match call.kind {
@@ -229,6 +272,15 @@ impl Part<'_> {
                     .field("id", &self.id(answer))
                     .field("summary", &Vec::from_iter(summary))
                     .field("encrypted_content", &is_done.then_some("c2NyaXB0ZWQ="))
+                    .finish()
+            }
+            Self::Search(number) => {
+                let query = format!("scripted search {number}");
+                opening
+                    .field("type", "web_search_call")
+                    .field("id", &self.id(answer))
+                    .field("status", status)
+                    .field("action", &object! {"type": "search", "query": query})
                     .finish()
             }
             Self::Message(text) => {
@@ -274,9 +326,9 @@ impl Part<'_> {
     }
 }
 
-fn stream(_: &Head, answer: &Answer) -> Vec<Bytes> {
+fn stream(head: &Head, answer: &Answer) -> Vec<Bytes> {
     let mut events = Events(Vec::new());
-    let begun = response(answer, State::Begun);
+    let begun = response(head, answer, State::Begun);
     events.push("response.created", |fields| {
         fields.field("response", &begun)
     });
@@ -294,7 +346,7 @@ fn stream(_: &Head, answer: &Answer) -> Vec<Bytes> {
             fields.field("output_index", &index).field("item", &done)
         });
     }
-    let whole = response(answer, State::Ended);
+    let whole = response(head, answer, State::Ended);
     let (status, _) = ended(answer.stop);
     events.push(&format!("response.{status}"), |fields| {
         fields.field("response", &whole)
@@ -326,6 +378,11 @@ fn fill(events: &mut Events, answer: &Answer, index: usize, part: &Part<'_>) {
             events.push("response.reasoning_summary_part.done", |f| {
                 at(f).field("part", &full)
             });
+        }
+        Part::Search(_) => {
+            for state in ["in_progress", "searching", "completed"] {
+                events.push(&format!("response.web_search_call.{state}"), item);
+            }
         }
         Part::Message(text) => {
             let at = |fields| item(fields).field("content_index", &0_u64);

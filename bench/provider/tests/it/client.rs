@@ -127,8 +127,18 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.ask(hyper::Method::GET, path, headers).await
+    }
+
+    /// A request of any method, without a body.
+    pub(crate) async fn ask(
+        &mut self,
+        method: hyper::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let mut request = post(path, headers, Bytes::new());
-        *request.method_mut() = hyper::Method::GET;
+        *request.method_mut() = method;
         read(self.send(request).await.unwrap()).await
     }
 }

@@ -11,17 +11,20 @@ const TEXT: &str = "Hello from the mock upstream.";
 const FIGURES: &str =
     r#""usage":{"input":100,"cache_read":30,"cache_write":20,"output":12,"reasoning":4}"#;
 
-fn accepted(name: &str) -> String {
+/// A reply that clients accepted.
+pub(crate) fn shape(name: &str) -> Value {
     let file: Value =
         serde_json::from_str(include_str!("../data/accepted-responses.json")).unwrap();
-    file["shapes"][name]["response"]["body"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    file["shapes"][name]["response"].clone()
+}
+
+/// The body of a reply that clients accepted.
+pub(crate) fn accepted(name: &str) -> String {
+    shape(name)["body"].as_str().unwrap().to_owned()
 }
 
 /// A script with the text, the weather tool, or both, and the accepted figures.
-fn script(text: bool, tool: bool) -> String {
+pub(crate) fn script(text: bool, tool: bool) -> String {
     let text = if text {
         format!(r#""text":"{TEXT}","#)
     } else {
@@ -32,7 +35,7 @@ fn script(text: bool, tool: bool) -> String {
 }
 
 /// Fails unless `ours` has everything that `theirs` has, with the same types.
-fn assert_covers(ours: &Value, theirs: &Value, at: &str) {
+pub(crate) fn assert_covers(ours: &Value, theirs: &Value, at: &str) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
             for (key, value) in theirs {
@@ -57,7 +60,7 @@ fn assert_covers(ours: &Value, theirs: &Value, at: &str) {
     }
 }
 
-fn assert_same_stream(ours: &[Event], theirs: &[Event]) {
+pub(crate) fn assert_same_stream(ours: &[Event], theirs: &[Event]) {
     let names = |events: &[Event]| {
         events
             .iter()

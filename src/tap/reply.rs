@@ -32,15 +32,43 @@ pub(super) struct Counts {
     pub(super) cache_write_1h: Option<u64>,
     /// Of which for less, where that is stated apart.
     pub(super) cache_write_short: Option<u64>,
+    /// Input that the provider's tools brought, on top of either input (Gemini).
+    pub(super) tool_input: Option<u64>,
+    /// All output, reasoning included.
     pub(super) output: Option<u64>,
+    /// Output without reasoning, where that is what is stated (Gemini).
+    pub(super) output_shown: Option<u64>,
     pub(super) reasoning: Option<u64>,
+    /// Of all input, whatever its cache.
+    pub(super) audio_input: Option<u64>,
+    pub(super) image_input: Option<u64>,
+    /// Of what was read from a cache.
+    pub(super) cached_audio: Option<u64>,
+    pub(super) cached_image: Option<u64>,
+    /// Of all output.
+    pub(super) audio_output: Option<u64>,
+    pub(super) image_output: Option<u64>,
     pub(super) web_searches: Option<u64>,
+    pub(super) web_fetches: Option<u64>,
+    pub(super) file_searches: Option<u64>,
+    /// Calls of the provider's other tools.
+    pub(super) server_tools: Option<u64>,
 }
 
 impl Counts {
     /// Whether any tokens were stated.
     pub(super) fn any(&self) -> bool {
-        self.input.is_some() || self.input_all.is_some() || self.output.is_some()
+        self.states_input() || self.states_output()
+    }
+
+    /// Whether input was stated.
+    pub(super) fn states_input(&self) -> bool {
+        self.input.is_some() || self.input_all.is_some()
+    }
+
+    /// Whether output was stated.
+    pub(super) fn states_output(&self) -> bool {
+        self.output.is_some() || self.output_shown.is_some()
     }
 
     /// The counts, cut to what can be one.
@@ -57,7 +85,7 @@ impl Counts {
         self.stated() != self.usage()
     }
 
-    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    /// The normal form: disjoint parts of input, and output with reasoning inside.
     fn stated(&self) -> Usage {
         let of = Option::unwrap_or_default;
         let cache_read = of(self.cache_read);
@@ -72,14 +100,26 @@ impl Counts {
                 .saturating_sub(cache_write)
                 .saturating_sub(cache_write_1h)
         });
+        let output = self
+            .output
+            .unwrap_or_else(|| of(self.output_shown).saturating_add(of(self.reasoning)));
         Usage {
-            input,
+            input: input.saturating_add(of(self.tool_input)),
             cache_read,
             cache_write,
             cache_write_1h,
-            output: of(self.output),
+            output,
             reasoning: of(self.reasoning),
             web_searches: of(self.web_searches),
+            audio_input: of(self.audio_input),
+            image_input: of(self.image_input),
+            cached_audio: of(self.cached_audio),
+            cached_image: of(self.cached_image),
+            audio_output: of(self.audio_output),
+            image_output: of(self.image_output),
+            web_fetches: of(self.web_fetches),
+            file_searches: of(self.file_searches),
+            server_tools: of(self.server_tools),
         }
     }
 }

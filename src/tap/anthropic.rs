@@ -153,14 +153,19 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
                     reply.arguments(index, input.get());
                 }
             } else if let Some(text) = block.text.and_then(json::string) {
-                reply.turn.text(&text);
+                reply.say(&text);
             }
         }
         ("content_block_delta", _, _, Some(delta)) => {
             json::members(delta, |key, value| match key {
                 "text" => {
                     if let Some(text) = json::string(value) {
-                        reply.turn.text(&text);
+                        reply.say(&text);
+                    }
+                }
+                "thinking" => {
+                    if let Some(thinking) = json::string(value) {
+                        reply.show(&thinking);
                     }
                 }
                 "partial_json" => {

@@ -183,7 +183,13 @@ fn choice(reply: &mut Reply, raw: Raw<'_>, place: &str) {
         // The history that comes back holds one choice: the first is the best guess.
         "content" if index == 0 => {
             if let Some(text) = json::string(value) {
-                reply.turn.text(&text);
+                reply.say(&text);
+            }
+        }
+        // Of other choices, and what servers call their thinking and refusals.
+        "content" | "reasoning" | "reasoning_content" | "refusal" => {
+            if let Some(text) = json::string(value) {
+                reply.show(&text);
             }
         }
         "tool_calls" => {

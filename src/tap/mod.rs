@@ -21,6 +21,8 @@ mod turn;
 mod usage_chunk;
 
 pub use conversation::SessionHints;
+pub use reply::Unstated;
+pub(crate) use reply::about_tokens;
 pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request, read_request_to};
 pub use response::{ResponseFacts, ResponseTap};
 pub use sse::{SseDecoder, SseItem};

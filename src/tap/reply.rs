@@ -15,6 +15,23 @@ use crate::record::{ToolCall, Usage};
 /// not fill sums that everybody's figures are part of.
 const TOKENS: u64 = 1 << 30;
 
+/// Bytes of text that stand for a token where nobody counted.
+const BYTES: u64 = 4;
+
+/// Tokens of so many bytes of text, by the rule of thumb.
+pub(crate) const fn about_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES)
+}
+
+/// What the counts of a stream that was cut leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unstated {
+    /// Whether the input was not stated.
+    pub input: bool,
+    /// Tokens of output that passed and were not stated, by the rule of thumb.
+    pub output: u64,
+}
+
 /// Tool calls kept of one reply.
 const CALLS: usize = 256;
 
@@ -141,6 +158,12 @@ pub(super) struct Reply {
     pub(super) started: bool,
     /// Pieces that could not be read.
     pub(super) failures: u32,
+    /// Bytes of text, thinking and arguments that were shown.
+    pub(super) shown: u64,
+    /// Bytes that whole items showed (responses).
+    pub(super) shown_in_items: u64,
+    /// How many were shown when the output was last stated: those are in the count.
+    counted: u64,
     calls: Vec<OpenCall>,
 }
 
@@ -157,6 +180,37 @@ impl Reply {
     /// Whether neither text nor call was read yet.
     pub(super) fn is_empty(&self) -> bool {
         self.turn.is_empty() && self.calls.is_empty()
+    }
+
+    /// A fragment of the text.
+    pub(super) fn say(&mut self, fragment: &str) {
+        self.turn.text(fragment);
+        self.show(fragment);
+    }
+
+    /// A fragment of what costs output and is no part of the turn, such as thinking.
+    pub(super) fn show(&mut self, fragment: &str) {
+        self.shown += fragment.len() as u64;
+    }
+
+    /// Reads one piece; when it states the output, what was shown so far is in the count.
+    pub(super) fn piece<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let stated = |reply: &Self| (reply.counts.output, reply.counts.output_shown);
+        let before = stated(self);
+        let result = read(self);
+        if stated(self) != before {
+            self.counted = self.shown;
+        }
+        result
+    }
+
+    /// What the counts leave out of what was shown.
+    pub(super) fn unstated(&self) -> Unstated {
+        let counted = self.counts.usage().output.max(about_tokens(self.counted));
+        Unstated {
+            input: !self.counts.states_input(),
+            output: about_tokens(self.shown).saturating_sub(counted),
+        }
     }
 
     /// A call begins; `index` is how its fragments name it.
@@ -184,6 +238,7 @@ impl Reply {
     pub(super) fn arguments(&mut self, index: u64, fragment: &str) {
         if let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) {
             call.tool.argument_bytes += fragment.len() as u64;
+            self.shown += fragment.len() as u64;
             call.hash.arguments(fragment);
         }
     }
@@ -197,7 +252,7 @@ impl Reply {
 
     /// A whole text.
     pub(super) fn text(&mut self, text: &str) {
-        self.turn.text(text);
+        self.say(text);
         self.turn.end_text();
     }
 

@@ -182,18 +182,28 @@ pub(super) fn response(reply: &mut Reply, raw: Raw<'_>, items: bool) {
 /// Reads one event of a stream.
 pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
     let mut kind = Cow::Borrowed("");
-    let (mut item, mut whole) = (None, None);
+    let (mut item, mut whole, mut delta) = (None, None, None);
     json::object(data, |key, value| match key {
         "type" => kind = json::string(value).unwrap_or_default(),
         "item" => item = Some(value),
         "response" => whole = Some(value),
+        "delta" => delta = Some(value),
         _ => {}
     })?;
     reply.started = true;
     match &*kind {
         "response.output_item.done" => {
             if let Some(item) = item {
+                // What its deltas showed counts once; a server may send the item alone.
+                let by_deltas = std::mem::replace(&mut reply.shown, reply.shown_in_items);
                 Item::read(item).reply(reply);
+                reply.shown_in_items = reply.shown;
+                reply.shown = reply.shown.max(by_deltas);
+            }
+        }
+        other if other.ends_with(".delta") && !other.contains("audio") => {
+            if let Some(text) = delta.and_then(json::string) {
+                reply.show(&text);
             }
         }
         "response.created" | "response.in_progress" | "response.queued" => {

@@ -247,6 +247,9 @@ pub struct Record {
     /// What it cost.
     #[serde(default)]
     pub cost: Cost,
+    /// What the figures leave out, of a stream that was cut or cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// The conversation it belongs to; none for requests that never got that far and for token counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
@@ -302,6 +305,7 @@ impl Record {
             usage: Usage::default(),
             usage_state: UsageState::None,
             cost: Cost::default(),
+            estimate: None,
             session: None,
             parent_session: None,
             agent: None,
@@ -421,9 +425,11 @@ pub struct Bytes {
     pub response: u64,
 }
 
-/// Tokens, normalised over the dialects.
+/// Tokens, and what the provider's own tools did, as the provider counted them.
 ///
-/// Input is split into three disjoint parts (uncached, read from cache, written to cache); reasoning is part of output.
+/// Four parts of input are disjoint: uncached, read from a cache, and written to one for either time. Output is one number.
+/// The other token counts say what is *inside* those: reasoning, audio and images in output; audio and images in all
+/// input, and what of them was read from a cache. Calls of the provider's tools are disjoint by tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -431,16 +437,51 @@ pub struct Usage {
     pub input: u64,
     /// Input read from a prompt cache.
     pub cache_read: u64,
-    /// Input written to a prompt cache for five minutes, or for an unstated time.
+    /// Input written to a prompt cache for minutes (5, 30), or for an unstated time.
     pub cache_write: u64,
-    /// Input written to a prompt cache for an hour or more.
+    /// Input written to a prompt cache for an hour or more (1 h, 12 h).
     pub cache_write_1h: u64,
     /// Output, reasoning included.
     pub output: u64,
     /// Output spent on reasoning.
     pub reasoning: u64,
-    /// Searches that the provider's own tool made.
+    /// Searches of the web that the provider's own tool made.
     pub web_searches: u64,
+    /// Input that is audio, cached or not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_input: u64,
+    /// Input that is images, cached or not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub image_input: u64,
+    /// Audio input read from a cache: in `cache_read` and in `audio_input`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached_audio: u64,
+    /// Image input read from a cache: in `cache_read` and in `image_input`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached_image: u64,
+    /// Output that is audio.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_output: u64,
+    /// Output that is images.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub image_output: u64,
+    /// Pages that the provider's own tool fetched.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub web_fetches: u64,
+    /// Searches of stored files that the provider's own tool made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub file_searches: u64,
+    /// Calls of the provider's other tools: code, images, MCP servers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub server_tools: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {
@@ -452,13 +493,16 @@ impl Usage {
             .saturating_add(self.cache_write_1h)
     }
 
+    /// How many figures there are.
+    pub const KINDS: usize = 16;
+
     /// Every figure, for sums.
-    pub fn kinds(mut self) -> [u64; 7] {
+    pub fn kinds(mut self) -> [u64; Self::KINDS] {
         self.kinds_mut().map(|kind| *kind)
     }
 
-    /// The same, to be changed.
-    pub const fn kinds_mut(&mut self) -> [&mut u64; 7] {
+    /// The same, to be changed. The order is that of rows on disk: new figures come last.
+    pub const fn kinds_mut(&mut self) -> [&mut u64; Self::KINDS] {
         let Self {
             input,
             cache_read,
@@ -467,6 +511,15 @@ impl Usage {
             output,
             reasoning,
             web_searches,
+            audio_input,
+            image_input,
+            cached_audio,
+            cached_image,
+            audio_output,
+            image_output,
+            web_fetches,
+            file_searches,
+            server_tools,
         } = self;
         [
             input,
@@ -476,6 +529,15 @@ impl Usage {
             output,
             reasoning,
             web_searches,
+            audio_input,
+            image_input,
+            cached_audio,
+            cached_image,
+            audio_output,
+            image_output,
+            web_fetches,
+            file_searches,
+            server_tools,
         ]
     }
 
@@ -483,6 +545,20 @@ impl Usage {
     pub const fn total(&self) -> u64 {
         self.input_all().saturating_add(self.output)
     }
+}
+
+/// What the provider's figures leave out of a stream that was cut or cancelled, by the bytes that passed.
+///
+/// Never part of [`Usage`], nor of any sum of it; `usage` and this together are what the request is believed to have used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Estimate {
+    /// Input, cached or not.
+    pub input: u64,
+    /// Output, reasoning included as far as it was shown.
+    pub output: u64,
+    /// What these would cost at the uncached rates.
+    pub cost: Cost,
 }
 
 /// How far the usage can be trusted.
@@ -496,6 +572,8 @@ pub enum UsageState {
     Reported,
     /// The stream ended early: figures up to there.
     Partial,
+    /// The stream ended early and the provider had sent no figures: there are none but [`Record::estimate`].
+    Estimated,
     /// The response could not be parsed (too large, unknown encoding), or states what can't be.
     Unknown,
 }
@@ -507,6 +585,7 @@ impl UsageState {
             Self::None => "none",
             Self::Reported => "reported",
             Self::Partial => "partial",
+            Self::Estimated => "estimated",
             Self::Unknown => "unknown",
         }
     }

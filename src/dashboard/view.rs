@@ -5,7 +5,7 @@
 
 use crate::{
     record::{Capture, CostState, Record, SessionId, Timestamp, Usage},
-    store::failed,
+    store::{Estimated, failed},
 };
 
 const HOUR: u64 = 3_600_000;
@@ -126,28 +126,26 @@ pub(super) struct Totals {
     pub(super) cost: u64,
     /// Requests with tokens and without a price.
     pub(super) unpriced: u64,
+    /// What the figures leave out of broken streams; in none of the other sums.
+    pub(super) estimated: Estimated,
 }
 
 impl Totals {
     /// Adds another sum.
     pub(super) fn add(&mut self, other: &Self) {
-        let (to, from) = (&mut self.usage, &other.usage);
         // Figures come from providers: sums stop at the highest number, they don't wrap.
         for (sum, part) in [
             (&mut self.requests, other.requests),
             (&mut self.failed, other.failed),
             (&mut self.cost, other.cost),
             (&mut self.unpriced, other.unpriced),
-            (&mut to.input, from.input),
-            (&mut to.cache_read, from.cache_read),
-            (&mut to.cache_write, from.cache_write),
-            (&mut to.cache_write_1h, from.cache_write_1h),
-            (&mut to.output, from.output),
-            (&mut to.reasoning, from.reasoning),
-            (&mut to.web_searches, from.web_searches),
         ] {
             *sum = sum.saturating_add(part);
         }
+        for (sum, part) in self.usage.kinds_mut().into_iter().zip(other.usage.kinds()) {
+            *sum = sum.saturating_add(part);
+        }
+        self.estimated.add(&other.estimated);
     }
 
     /// What one record adds.
@@ -161,6 +159,7 @@ impl Totals {
                 CostState::None | CostState::Unpriced => 0,
             },
             unpriced: u64::from(record.cost.state == CostState::Unpriced),
+            estimated: Estimated::of(record),
         }
     }
 

@@ -24,8 +24,9 @@ pub(super) struct Described {
 }
 
 /// Counters held in pico-dollars and shown in dollars: integers add up exactly.
-pub(super) const IN_PICO: [&str; 2] = [
+pub(super) const IN_PICO: [&str; 3] = [
     "aperture_cost_dollars_total",
+    "aperture_estimated_cost_dollars_total",
     "aperture_user_cost_dollars_total",
 ];
 
@@ -119,12 +120,22 @@ families! {
     Counter reasoning_tokens_total[provider, model],
     /// Searches that the provider's own tool made.
     Counter web_searches_total[provider, model],
+    /// Tokens of audio and images, by `type`: `audio_input`, `image_input`, `audio_output`, `image_output`. Part of the
+    /// tokens in `tokens_total`.
+    Counter media_tokens_total[provider, model, type],
+    /// Calls of the provider's own tools beside web searches, by `tool`: `web_fetch`, `file_search`, `other`.
+    Counter server_tool_calls_total[provider, model, tool],
+    /// Tokens that the provider's figures leave out of streams that were cut or cancelled, by the bytes that passed:
+    /// `input` (cached or not) and `output`. In no other counter.
+    Counter estimated_tokens_total[provider, model, type],
+    /// What those would cost, in US dollars. In no other counter.
+    Counter estimated_cost_dollars_total[provider, model],
     /// What priced requests cost, in US dollars, by the built-in price table.
     Counter cost_dollars_total[provider, model],
     /// Requests with tokens but without a known price: their cost is missing from `cost_dollars_total`.
     Counter unpriced_requests_total[provider, model],
-    /// Requests whose tokens are not the provider's final figures: `partial` when the stream was cut, `unknown` when
-    /// the response could not be read.
+    /// Requests whose tokens are not the provider's final figures: `partial` when the stream was cut, `estimated`
+    /// when it was cut before the provider stated any, `unknown` when the response could not be read.
     Counter incomplete_usage_total[provider, model, state],
     /// Requests that the gateway refused or failed itself, by the reason on their record.
     Counter refused_total[reason],

@@ -187,6 +187,7 @@ impl Metrics {
         families
             .web_searches_total
             .add(labels, record.usage.web_searches);
+        count_apart(families, labels, record);
         match record.cost.state {
             CostState::Priced => families.cost_dollars_total.add(labels, record.cost.pico),
             CostState::Unpriced => families.unpriced_requests_total.add(labels, 1),
@@ -195,6 +196,7 @@ impl Metrics {
         let incomplete = match record.usage_state {
             UsageState::Partial => "partial",
             UsageState::Unknown => "unknown",
+            UsageState::Estimated => "estimated",
             UsageState::None | UsageState::Reported => "",
         };
         if !incomplete.is_empty() {
@@ -357,6 +359,47 @@ fn token_types(record: &Record) -> [(&'static str, u64); 5] {
         ("cache_write_1h", usage.cache_write_1h),
         ("output", usage.output),
     ]
+}
+
+/// The kinds of usage that few requests have.
+fn count_apart(families: &Families, [provider, model]: [&str; 2], record: &Record) {
+    let usage = &record.usage;
+    for (kind, tokens) in [
+        ("audio_input", usage.audio_input),
+        ("image_input", usage.image_input),
+        ("audio_output", usage.audio_output),
+        ("image_output", usage.image_output),
+    ] {
+        if tokens > 0 {
+            families
+                .media_tokens_total
+                .add([provider, model, kind], tokens);
+        }
+    }
+    for (tool, calls) in [
+        ("web_fetch", usage.web_fetches),
+        ("file_search", usage.file_searches),
+        ("other", usage.server_tools),
+    ] {
+        if calls > 0 {
+            families
+                .server_tool_calls_total
+                .add([provider, model, tool], calls);
+        }
+    }
+    let Some(estimate) = &record.estimate else {
+        return;
+    };
+    for (kind, tokens) in [("input", estimate.input), ("output", estimate.output)] {
+        families
+            .estimated_tokens_total
+            .add([provider, model, kind], tokens);
+    }
+    if estimate.cost.state == CostState::Priced {
+        families
+            .estimated_cost_dollars_total
+            .add([provider, model], estimate.cost.pico);
+    }
 }
 
 /// `2xx` and so on; `none` when the client saw no status.

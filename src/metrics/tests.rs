@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     endpoint::Endpoint,
-    record::{self, Cost, Usage},
+    record::{self, Cost, Estimate, Usage},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,8 +162,25 @@ fn records() -> Vec<Record> {
                     output: n * 2,
                     reasoning: n,
                     web_searches: n % 2,
+                    audio_input: n % 5,
+                    image_input: n % 6,
+                    audio_output: n % 7,
+                    image_output: n % 8,
+                    web_fetches: n % 9,
+                    file_searches: n % 10,
+                    server_tools: n % 11,
+                    ..Usage::default()
                 },
                 usage_state: [UsageState::Reported, UsageState::Partial][pick(2)],
+                estimate: (n % 3 == 0).then(|| Estimate {
+                    input: n,
+                    output: n * 5,
+                    cost: Cost {
+                        pico: 7 * n,
+                        state: [CostState::Priced, CostState::Unpriced][pick(2)],
+                        ..Cost::default()
+                    },
+                }),
                 cost: Cost {
                     pico: 1_234_567_890_123 + n,
                     state: [CostState::Priced, CostState::Unpriced, CostState::None][pick(3)],
@@ -224,6 +241,38 @@ fn expected(records: &[Record]) -> BTreeMap<(&'static str, Labels), u128> {
             routed.clone(),
             record.usage.web_searches,
         );
+        let media = [
+            ("audio_input", record.usage.audio_input),
+            ("image_input", record.usage.image_input),
+            ("audio_output", record.usage.audio_output),
+            ("image_output", record.usage.image_output),
+        ];
+        for (kind, by) in media.into_iter().filter(|(_, by)| *by > 0) {
+            let mut at = routed.clone();
+            at.extend(labels([("type", kind)]));
+            add("aperture_media_tokens_total", at, by);
+        }
+        let tools = [
+            ("web_fetch", record.usage.web_fetches),
+            ("file_search", record.usage.file_searches),
+            ("other", record.usage.server_tools),
+        ];
+        for (tool, by) in tools.into_iter().filter(|(_, by)| *by > 0) {
+            let mut at = routed.clone();
+            at.extend(labels([("tool", tool)]));
+            add("aperture_server_tool_calls_total", at, by);
+        }
+        if let Some(estimate) = &record.estimate {
+            for (kind, by) in [("input", estimate.input), ("output", estimate.output)] {
+                let mut at = routed.clone();
+                at.extend(labels([("type", kind)]));
+                add("aperture_estimated_tokens_total", at, by);
+            }
+            if estimate.cost.state == CostState::Priced {
+                let by = estimate.cost.pico;
+                add("aperture_estimated_cost_dollars_total", routed.clone(), by);
+            }
+        }
         if record.cost.state == CostState::Priced {
             add(
                 "aperture_cost_dollars_total",

@@ -9,7 +9,7 @@
 use crate::{
     config::{Config, CostRule, Provider},
     endpoint::Dialect,
-    record::{Cost, CostState, Timestamp, Usage},
+    record::{Cost, CostState, Record, Timestamp, Usage, UsageState},
 };
 
 mod glob;
@@ -89,6 +89,33 @@ pub fn price_of(
         Some(basis) => cost(&basis, tier, usage, at),
         None if *usage == Usage::default() => Cost::default(),
         None => unpriced(String::new()),
+    }
+}
+
+/// Prices a record's usage and, apart from it, its estimate, by its model, tier and time.
+pub fn settle(config: &Config, provider: &Provider, model: &str, record: &mut Record) {
+    let tier = record.service_tier.as_deref();
+    let price = |usage: &Usage| price_of(config, provider, model, tier, usage, record.started);
+    let priced = record.endpoint.is_metered();
+    record.cost = if !priced || record.usage.total() == 0 {
+        Cost::default()
+    } else if record.usage_state == UsageState::Unknown {
+        // Figures that can't be believed have no price.
+        unpriced(String::new())
+    } else {
+        price(&record.usage)
+    };
+    let Some(estimate) = record.estimate.as_ref().filter(|_| priced) else {
+        return;
+    };
+    // What it adds to the price of what was stated: the price of the request itself counts once, and sizes go together.
+    let mut all = record.usage;
+    all.input = all.input.saturating_add(estimate.input);
+    all.output = all.output.saturating_add(estimate.output);
+    let mut cost = price(&all);
+    cost.pico = cost.pico.saturating_sub(record.cost.pico);
+    if let Some(estimate) = &mut record.estimate {
+        estimate.cost = cost;
     }
 }
 

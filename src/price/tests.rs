@@ -107,6 +107,7 @@ fn long_inputs_cached_parts_and_tiers_have_their_own_rates() {
         output: 5,
         reasoning: 3,
         web_searches: 2,
+        ..Usage::default()
     };
     let mixed = cost(&basis("anthropic", "claude-haiku-4-5"), None, &mixed, NOW).pico;
     assert_eq!(
@@ -261,6 +262,7 @@ proptest! {
             output,
             reasoning: output * thought / 4,
             web_searches,
+            ..Usage::default()
         };
         let provider = match entry.basis {
             "vertex" => "google",

@@ -14,11 +14,11 @@ use crate::{
     price,
     provider::{client::Upload, headers},
     record::{
-        Capture, CaptureMode, CapturedBody, Client, CostState, End, Record, RequestId, Timestamp,
-        UsageState, Who,
+        Capture, CaptureMode, CapturedBody, Client, Cost, End, Estimate, Record, RequestId,
+        Timestamp, UsageState, Who,
     },
     session::{Assigned, client_of},
-    tap::{RequestFacts, ResponseTap, StoredIds},
+    tap::{RequestFacts, ResponseTap, StoredIds, Unstated, about_tokens},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts, response};
@@ -311,6 +311,7 @@ impl Exchange {
             }
             slot.record.usage = usage;
             slot.record.usage_state = state;
+            slot.record.estimate = tap.unstated().and_then(|left| estimate(&slot.record, left));
             slot.dirty = true;
         }
         self.keep(data);
@@ -334,6 +335,7 @@ impl Exchange {
         record.end = end;
         record.usage = reply.usage;
         record.usage_state = reply.usage_state;
+        record.estimate = reply.unstated.and_then(|left| estimate(&record, left));
         record.model_served.clone_from(&reply.model_served);
         if record.provider_request_id.is_none() {
             record
@@ -381,23 +383,7 @@ impl Exchange {
     /// What the usage is worth.
     fn price(&self, record: &mut Record) {
         let Some(permit) = &self.permit else { return };
-        if record.usage.total() == 0 || !record.endpoint.is_metered() {
-            record.cost.state = CostState::None;
-            return;
-        }
-        // Figures that can't be believed have no price.
-        if record.usage_state == UsageState::Unknown {
-            record.cost.state = CostState::Unpriced;
-            return;
-        }
-        record.cost = price::price_of(
-            &self.config,
-            permit.provider(),
-            permit.model(),
-            record.service_tier.as_deref(),
-            &record.usage,
-            record.started,
-        );
+        price::settle(&self.config, permit.provider(), permit.model(), record);
     }
 
     /// Copies a chunk for the capture, within its cap.
@@ -483,6 +469,20 @@ impl fmt::Debug for Exchange {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
+}
+
+/// What is believed to be missing from the figures of a stream that goes no further.
+fn estimate(record: &Record, unstated: Unstated) -> Option<Estimate> {
+    let estimate = Estimate {
+        input: if unstated.input {
+            about_tokens(record.bytes.request)
+        } else {
+            0
+        },
+        output: unstated.output,
+        cost: Cost::default(),
+    };
+    (estimate.input > 0 || estimate.output > 0).then_some(estimate)
 }
 
 /// Names the request, so that people can find it.

@@ -49,7 +49,7 @@ pub use query::{Anchored, Totals};
 pub use schema::FileName;
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigVersion};
-pub use usage::{Counters, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey};
+pub use usage::{Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey};
 pub use writer::{Stats, Writer};
 
 /// Both files.

@@ -200,6 +200,9 @@ fn interrupt(write: &redb::WriteTransaction) -> Result<usize, redb::Error> {
 
 fn interrupted(mut record: Record) -> Record {
     record.end = End::Interrupted;
+    if record.usage.total() == 0 && record.estimate.is_some() {
+        record.usage_state = UsageState::Estimated;
+    }
     if record.usage.total() > 0 {
         record.usage_state = UsageState::Partial;
         if record.cost.state == CostState::None {

@@ -9,7 +9,7 @@ use super::file::ReadError;
 use super::filter::{Conditions, Filter, Found, Indexes, Page, STEPS, Walk};
 use super::schema::{self, Facet, HourlyParts};
 use super::summary::{Session, User};
-use super::usage::{Counters, ToolCounters, ToolKey, UsageKey, add, add_usage, part};
+use super::usage::{Counters, Estimated, ToolCounters, ToolKey, UsageKey, add, add_usage, part};
 use super::{AuditEntry, ConfigVersion, Files, Store, captures};
 use crate::record::{Capture, CostState, Record, RequestId, SessionId, Timestamp, Usage};
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -24,6 +24,8 @@ pub struct Totals {
     pub usage: Usage,
     /// Pico-dollars of the priced ones.
     pub cost_pico: u64,
+    /// What figures left out, in none of the other sums.
+    pub estimated: Estimated,
     /// Finished requests with tokens but without a known price.
     pub unpriced: u64,
     /// Sessions that are kept.
@@ -328,6 +330,7 @@ impl Store {
             add(&mut totals.requests, counters.requests);
             add_usage(&mut totals.usage, &counters.usage);
             add(&mut totals.cost_pico, counters.cost_pico);
+            totals.estimated.add(&counters.estimated);
             if key.cost == CostState::Unpriced {
                 add(&mut totals.unpriced, counters.requests);
             }

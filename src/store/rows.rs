@@ -4,7 +4,7 @@
 //! Must not know: where items come from, where lines go.
 
 use super::summary::Session;
-use super::usage::{Counters, UsageKey};
+use super::usage::{Counters, Estimated, UsageKey};
 use crate::record::{Capture, CapturedBody, Record, RequestId, Timestamp};
 use serde_json::{Value, json};
 
@@ -86,10 +86,22 @@ pub(super) const RECORD_COLUMNS: &[&str] = &[
     "output",
     "reasoning",
     "web_searches",
+    "audio_input",
+    "image_input",
+    "cached_audio",
+    "cached_image",
+    "audio_output",
+    "image_output",
+    "web_fetches",
+    "file_searches",
+    "server_tools",
     "usage_state",
     "cost_pico",
     "cost_state",
     "prices",
+    "estimated_input",
+    "estimated_output",
+    "estimated_cost_pico",
     "session",
     "agent",
     "title",
@@ -97,8 +109,8 @@ pub(super) const RECORD_COLUMNS: &[&str] = &[
 ];
 
 pub(super) fn record_cells(record: &Record) -> Vec<Cell> {
-    let usage = &record.usage;
-    vec![
+    let estimated = Estimated::of(record);
+    let mut cells = vec![
         record.id.to_string().into(),
         record.started.into(),
         record.who.user.as_str().into(),
@@ -121,17 +133,16 @@ pub(super) fn record_cells(record: &Record) -> Vec<Cell> {
         record.timings.total_us.into(),
         record.bytes.request.into(),
         record.bytes.response.into(),
-        usage.input.into(),
-        usage.cache_read.into(),
-        usage.cache_write.into(),
-        usage.cache_write_1h.into(),
-        usage.output.into(),
-        usage.reasoning.into(),
-        usage.web_searches.into(),
+    ];
+    cells.extend(record.usage.kinds().map(Cell::from));
+    cells.extend([
         record.usage_state.as_str().into(),
         record.cost.pico.into(),
         record.cost.state.as_str().into(),
         record.cost.prices.as_str().into(),
+        estimated.input.into(),
+        estimated.output.into(),
+        estimated.cost_pico.into(),
         record
             .session
             .map_or(String::new(), |id| id.to_string())
@@ -139,7 +150,8 @@ pub(super) fn record_cells(record: &Record) -> Vec<Cell> {
         (&record.agent).into(),
         (&record.title).into(),
         (record.tools.len() as u64).into(),
-    ]
+    ]);
+    cells
 }
 
 pub(super) const SESSION_COLUMNS: &[&str] = &[
@@ -160,6 +172,7 @@ pub(super) const SESSION_COLUMNS: &[&str] = &[
     "cache_write_1h",
     "output",
     "cost_pico",
+    "estimated_cost_pico",
     "unpriced",
     "models",
     "tools",
@@ -189,6 +202,7 @@ pub(super) fn session_cells(session: &Session) -> Vec<Cell> {
         usage.cache_write_1h.into(),
         usage.output.into(),
         session.cost_pico.into(),
+        session.estimated.cost_pico.into(),
         session.unpriced.into(),
         models.join(" ").into(),
         session.tools.into(),
@@ -213,7 +227,20 @@ pub(super) const USAGE_COLUMNS: &[&str] = &[
     "output",
     "reasoning",
     "web_searches",
+    "audio_input",
+    "image_input",
+    "cached_audio",
+    "cached_image",
+    "audio_output",
+    "image_output",
+    "web_fetches",
+    "file_searches",
+    "server_tools",
     "cost_pico",
+    "estimated_requests",
+    "estimated_input",
+    "estimated_output",
+    "estimated_cost_pico",
     "request_bytes",
     "response_bytes",
 ];
@@ -223,8 +250,7 @@ fn hour_ms(key: &UsageKey) -> u64 {
 }
 
 pub(super) fn usage_cells(key: &UsageKey, counters: &Counters) -> Vec<Cell> {
-    let usage = &counters.usage;
-    vec![
+    let mut cells = vec![
         hour_ms(key).into(),
         key.user.as_str().into(),
         key.provider.as_str().into(),
@@ -235,17 +261,22 @@ pub(super) fn usage_cells(key: &UsageKey, counters: &Counters) -> Vec<Cell> {
         key.end.as_str().into(),
         key.cost.as_str().into(),
         counters.requests.into(),
-        usage.input.into(),
-        usage.cache_read.into(),
-        usage.cache_write.into(),
-        usage.cache_write_1h.into(),
-        usage.output.into(),
-        usage.reasoning.into(),
-        usage.web_searches.into(),
-        counters.cost_pico.into(),
-        counters.request_bytes.into(),
-        counters.response_bytes.into(),
-    ]
+    ];
+    cells.extend(counters.usage.kinds().map(Cell::from));
+    let estimated = &counters.estimated;
+    cells.extend(
+        [
+            counters.cost_pico,
+            estimated.requests,
+            estimated.input,
+            estimated.output,
+            estimated.cost_pico,
+            counters.request_bytes,
+            counters.response_bytes,
+        ]
+        .map(Cell::from),
+    );
+    cells
 }
 
 pub(super) fn usage_json(key: &UsageKey, counters: &Counters) -> Value {
@@ -262,6 +293,7 @@ pub(super) fn usage_json(key: &UsageKey, counters: &Counters) -> Value {
         "requests": counters.requests,
         "usage": counters.usage,
         "cost_pico": counters.cost_pico,
+        "estimated": counters.estimated,
         "request_bytes": counters.request_bytes,
         "response_bytes": counters.response_bytes,
     })

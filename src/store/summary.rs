@@ -3,7 +3,7 @@
 //! Owns: [`Session`], [`User`] and the arithmetic that keeps a summary equal to the sum of its records while they start,
 //! are checkpointed, finish and go. Must not know: tables, threads.
 
-use super::usage::{add, add_usage, subtract_usage};
+use super::usage::{Estimated, add, add_usage, subtract_usage};
 use crate::record::{CostState, End, Record, RequestId, SessionId, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +47,9 @@ pub struct Session {
     pub usage: Usage,
     /// Pico-dollars, so far.
     pub cost_pico: u64,
+    /// What figures left out, in none of the other sums.
+    #[serde(default, skip_serializing_if = "Estimated::is_empty")]
+    pub estimated: Estimated,
     /// Requests with tokens but without a known price.
     pub unpriced: u64,
     /// Requests by model.
@@ -94,6 +97,7 @@ impl Session {
             errors: 0,
             usage: Usage::default(),
             cost_pico: 0,
+            estimated: Estimated::default(),
             unpriced: 0,
             models: BTreeMap::new(),
             tools: 0,
@@ -126,6 +130,7 @@ impl Session {
         self.errors += u64::from(failed(record));
         add_usage(&mut self.usage, &record.usage);
         add(&mut self.cost_pico, record.cost.pico);
+        self.estimated.add(&Estimated::of(record));
         self.unpriced += u64::from(record.cost.state == CostState::Unpriced);
         if let Some(model) = &record.model
             && (self.models.len() < MODELS || self.models.contains_key(model))
@@ -143,6 +148,7 @@ impl Session {
         less(&mut self.errors, u64::from(failed(record)));
         subtract_usage(&mut self.usage, &record.usage);
         less(&mut self.cost_pico, record.cost.pico);
+        self.estimated.subtract(&Estimated::of(record));
         less(
             &mut self.unpriced,
             u64::from(record.cost.state == CostState::Unpriced),

@@ -8,6 +8,7 @@
 use super::codec::{Varints, put_varint};
 use super::schema::{HourlyParts, UsageParts};
 use crate::record::{CostState, End, Record, Usage};
+use serde::{Deserialize, Serialize};
 
 /// The class of a status, as a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -217,6 +218,65 @@ impl Histogram {
     }
 }
 
+/// Sums of [`crate::record::Estimate`]s; apart from all other sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Estimated {
+    /// Requests with an estimate.
+    pub requests: u64,
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// Pico-dollars of those with a known price.
+    pub cost_pico: u64,
+}
+
+impl Estimated {
+    /// What one record adds.
+    pub fn of(record: &Record) -> Self {
+        let Some(estimate) = &record.estimate else {
+            return Self::default();
+        };
+        Self {
+            requests: 1,
+            input: estimate.input,
+            output: estimate.output,
+            cost_pico: estimate.cost.pico,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another sum.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in self.fields().into_iter().zip({ *other }.fields()) {
+            add(sum, *more);
+        }
+    }
+
+    /// Takes away what was added.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for (sum, less) in self.fields().into_iter().zip({ *other }.fields()) {
+            *sum = sum.saturating_sub(*less);
+        }
+    }
+
+    /// In the order of rows on disk.
+    fn fields(&mut self) -> [&mut u64; 4] {
+        let Self {
+            requests,
+            input,
+            output,
+            cost_pico,
+        } = self;
+        [requests, input, output, cost_pico]
+    }
+}
+
 /// What is counted of finished requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -226,6 +286,8 @@ pub struct Counters {
     pub usage: Usage,
     /// Pico-dollars of the priced ones.
     pub cost_pico: u64,
+    /// What figures left out, by the bytes that passed; in none of the other sums.
+    pub estimated: Estimated,
     /// Bytes of request bodies.
     pub request_bytes: u64,
     /// Bytes of response bodies.
@@ -243,6 +305,7 @@ impl Counters {
             requests: 1,
             usage: record.usage,
             cost_pico: record.cost.pico,
+            estimated: Estimated::of(record),
             request_bytes: record.bytes.request,
             response_bytes: record.bytes.response,
             ..Self::default()
@@ -259,6 +322,7 @@ impl Counters {
         add(&mut self.requests, other.requests);
         add_usage(&mut self.usage, &other.usage);
         add(&mut self.cost_pico, other.cost_pico);
+        self.estimated.add(&other.estimated);
         add(&mut self.request_bytes, other.request_bytes);
         add(&mut self.response_bytes, other.response_bytes);
         self.first_byte.add(&other.first_byte);
@@ -266,58 +330,41 @@ impl Counters {
     }
 
     /// The row; a later version appends its numbers at the end.
-    pub(super) fn to_row(self) -> Vec<u8> {
-        let usage = &self.usage;
-        let mut row = Vec::with_capacity(96);
-        for number in [
-            self.requests,
-            usage.input,
-            usage.cache_read,
-            usage.cache_write,
-            usage.cache_write_1h,
-            usage.output,
-            usage.reasoning,
-            usage.web_searches,
-            self.cost_pico,
-            self.request_bytes,
-            self.response_bytes,
-        ] {
-            put_varint(&mut row, number);
-        }
-        for histogram in [&self.first_byte, &self.total] {
-            put_varint(&mut row, histogram.sum_us);
-            for bucket in histogram.buckets {
-                put_varint(&mut row, bucket);
-            }
+    pub(super) fn to_row(mut self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(112);
+        for number in self.numbers() {
+            put_varint(&mut row, *number);
         }
         row
     }
 
     pub(super) fn from_row(row: &[u8]) -> Self {
         let mut row = Varints(row);
-        let mut counters = Self {
-            requests: row.next(),
-            usage: Usage {
-                input: row.next(),
-                cache_read: row.next(),
-                cache_write: row.next(),
-                cache_write_1h: row.next(),
-                output: row.next(),
-                reasoning: row.next(),
-                web_searches: row.next(),
-            },
-            cost_pico: row.next(),
-            request_bytes: row.next(),
-            response_bytes: row.next(),
-            ..Self::default()
-        };
-        for histogram in [&mut counters.first_byte, &mut counters.total] {
-            histogram.sum_us = row.next();
-            for bucket in &mut histogram.buckets {
-                *bucket = row.next();
-            }
+        let mut counters = Self::default();
+        for number in counters.numbers() {
+            *number = row.next();
         }
         counters
+    }
+
+    /// All numbers in the order of the row.
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        fn histogram(histogram: &mut Histogram) -> impl Iterator<Item = &mut u64> {
+            std::iter::once(&mut histogram.sum_us).chain(&mut histogram.buckets)
+        }
+        // The kinds that rows began with, and those that were added.
+        let [a, b, c, d, e, f, g, added @ ..] = self.usage.kinds_mut();
+        std::iter::once(&mut self.requests)
+            .chain([a, b, c, d, e, f, g])
+            .chain([
+                &mut self.cost_pico,
+                &mut self.request_bytes,
+                &mut self.response_bytes,
+            ])
+            .chain(histogram(&mut self.first_byte))
+            .chain(histogram(&mut self.total))
+            .chain(added)
+            .chain(self.estimated.fields())
     }
 }
 

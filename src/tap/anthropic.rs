@@ -76,6 +76,18 @@ impl<'a> Block<'a> {
         self.kind == "tool_use" || self.kind == "server_tool_use" || self.kind == "mcp_tool_use"
     }
 
+    /// Counts a call of a tool of the provider that the usage object has no number for.
+    fn count(&self, reply: &mut Reply) {
+        let own = self.kind == "mcp_tool_use"
+            || (self.kind == "server_tool_use"
+                && self.name != "web_search"
+                && self.name != "web_fetch");
+        if own {
+            let calls = &mut reply.counts.server_tools;
+            *calls = Some(calls.unwrap_or(0) + 1);
+        }
+    }
+
     fn turn(self, role: Role, conversation: &mut Conversation<'a>) {
         if self.is_call() {
             let arguments = self.input.map_or("{}", Raw::get);
@@ -100,6 +112,7 @@ pub(super) fn message(reply: &mut Reply, raw: Raw<'_>) {
         "usage" => usage(reply, value),
         "content" => json::elements(value, |block| {
             let block = Block::read(block);
+            block.count(reply);
             if block.is_call() {
                 let arguments = block.input.map_or("", Raw::get);
                 reply.call(&block.id, &block.name, arguments);
@@ -132,6 +145,7 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
         ("message_start", Some(start), ..) => message(reply, start),
         ("content_block_start", _, Some(block), _) => {
             let block = Block::read(block);
+            block.count(reply);
             if block.is_call() {
                 reply.begin_call(index, &block.id, &block.name);
                 // A server tool may state its input at once instead of in fragments.
@@ -139,14 +153,19 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
                     reply.arguments(index, input.get());
                 }
             } else if let Some(text) = block.text.and_then(json::string) {
-                reply.turn.text(&text);
+                reply.say(&text);
             }
         }
         ("content_block_delta", _, _, Some(delta)) => {
             json::members(delta, |key, value| match key {
                 "text" => {
                     if let Some(text) = json::string(value) {
-                        reply.turn.text(&text);
+                        reply.say(&text);
+                    }
+                }
+                "thinking" => {
+                    if let Some(thinking) = json::string(value) {
+                        reply.show(&thinking);
                     }
                 }
                 "partial_json" => {
@@ -199,11 +218,11 @@ pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
                 last(&mut counts.reasoning, thinking);
             }
         }
-        "server_tool_use" => {
-            if let Some(searches) = json::get(value, "web_search_requests") {
-                last(&mut counts.web_searches, searches);
-            }
-        }
+        "server_tool_use" => json::members(value, |key, value| match key {
+            "web_search_requests" => last(&mut counts.web_searches, value),
+            "web_fetch_requests" => last(&mut counts.web_fetches, value),
+            _ => {}
+        }),
         "service_tier" => reply.service_tier = json::string(value).and_then(|tier| short(&tier)),
         _ => {}
     });

@@ -183,7 +183,13 @@ fn choice(reply: &mut Reply, raw: Raw<'_>, place: &str) {
         // The history that comes back holds one choice: the first is the best guess.
         "content" if index == 0 => {
             if let Some(text) = json::string(value) {
-                reply.turn.text(&text);
+                reply.say(&text);
+            }
+        }
+        // Of other choices, and what servers call their thinking and refusals.
+        "content" | "reasoning" | "reasoning_content" | "refusal" => {
+            if let Some(text) = json::string(value) {
+                reply.show(&text);
             }
         }
         "tool_calls" => {
@@ -218,18 +224,14 @@ pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
     json::members(raw, |key, value| match key {
         "prompt_tokens" => last(&mut counts.input_all, value),
         "completion_tokens" => last(&mut counts.output, value),
-        "prompt_tokens_details" => details(counts, value),
-        "completion_tokens_details" => {
-            if let Some(reasoning) = json::get(value, "reasoning_tokens") {
-                last(&mut counts.reasoning, reasoning);
-            }
-        }
+        "prompt_tokens_details" => input_details(counts, value),
+        "completion_tokens_details" => output_details(counts, value),
         _ => {}
     });
 }
 
-/// Reads the cached parts of the input, as chat and responses state them.
-pub(super) fn details(counts: &mut super::reply::Counts, raw: Raw<'_>) {
+/// Reads what the input consists of, as chat and responses state it.
+pub(super) fn input_details(counts: &mut super::reply::Counts, raw: Raw<'_>) {
     let last = |known: &mut Option<u64>, value| *known = json::count(value).or(*known);
     json::members(raw, |key, value| match key {
         "cached_tokens" => last(&mut counts.cache_read, value),
@@ -239,6 +241,24 @@ pub(super) fn details(counts: &mut super::reply::Counts, raw: Raw<'_>) {
                 last(&mut counts.cache_write_1h, long);
             }
         }
+        "audio_tokens" => last(&mut counts.audio_input, value),
+        "image_tokens" => last(&mut counts.image_input, value),
+        "cached_tokens_details" => json::members(value, |key, value| match key {
+            "audio_tokens" => last(&mut counts.cached_audio, value),
+            "image_tokens" => last(&mut counts.cached_image, value),
+            _ => {}
+        }),
+        _ => {}
+    });
+}
+
+/// Reads what the output consists of, as chat and responses state it.
+pub(super) fn output_details(counts: &mut super::reply::Counts, raw: Raw<'_>) {
+    let last = |known: &mut Option<u64>, value| *known = json::count(value).or(*known);
+    json::members(raw, |key, value| match key {
+        "reasoning_tokens" => last(&mut counts.reasoning, value),
+        "audio_tokens" => last(&mut counts.audio_output, value),
+        "image_tokens" => last(&mut counts.image_output, value),
         _ => {}
     });
 }

@@ -24,6 +24,8 @@ mod usage_chunk;
 
 pub use conversation::SessionHints;
 pub use references::REFERENCES;
+pub use reply::Unstated;
+pub(crate) use reply::about_tokens;
 pub use request::{BadRequest, IncludeUsage, RequestFacts, Splice, read_request, read_request_to};
 pub use response::{ResponseFacts, ResponseTap};
 pub use sse::{SseDecoder, SseItem};

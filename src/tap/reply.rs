@@ -15,6 +15,23 @@ use crate::record::{ToolCall, Usage};
 /// not fill sums that everybody's figures are part of.
 const TOKENS: u64 = 1 << 30;
 
+/// Bytes of text that stand for a token where nobody counted.
+const BYTES: u64 = 4;
+
+/// Tokens of so many bytes of text, by the rule of thumb.
+pub(crate) const fn about_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES)
+}
+
+/// What the counts of a stream that was cut leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unstated {
+    /// Whether the input was not stated.
+    pub input: bool,
+    /// Tokens of output that passed and were not stated, by the rule of thumb.
+    pub output: u64,
+}
+
 /// Tool calls kept of one reply.
 const CALLS: usize = 256;
 
@@ -32,15 +49,43 @@ pub(super) struct Counts {
     pub(super) cache_write_1h: Option<u64>,
     /// Of which for less, where that is stated apart.
     pub(super) cache_write_short: Option<u64>,
+    /// Input that the provider's tools brought, on top of either input (Gemini).
+    pub(super) tool_input: Option<u64>,
+    /// All output, reasoning included.
     pub(super) output: Option<u64>,
+    /// Output without reasoning, where that is what is stated (Gemini).
+    pub(super) output_shown: Option<u64>,
     pub(super) reasoning: Option<u64>,
+    /// Of all input, whatever its cache.
+    pub(super) audio_input: Option<u64>,
+    pub(super) image_input: Option<u64>,
+    /// Of what was read from a cache.
+    pub(super) cached_audio: Option<u64>,
+    pub(super) cached_image: Option<u64>,
+    /// Of all output.
+    pub(super) audio_output: Option<u64>,
+    pub(super) image_output: Option<u64>,
     pub(super) web_searches: Option<u64>,
+    pub(super) web_fetches: Option<u64>,
+    pub(super) file_searches: Option<u64>,
+    /// Calls of the provider's other tools.
+    pub(super) server_tools: Option<u64>,
 }
 
 impl Counts {
     /// Whether any tokens were stated.
     pub(super) fn any(&self) -> bool {
-        self.input.is_some() || self.input_all.is_some() || self.output.is_some()
+        self.states_input() || self.states_output()
+    }
+
+    /// Whether input was stated.
+    pub(super) fn states_input(&self) -> bool {
+        self.input.is_some() || self.input_all.is_some()
+    }
+
+    /// Whether output was stated.
+    pub(super) fn states_output(&self) -> bool {
+        self.output.is_some() || self.output_shown.is_some()
     }
 
     /// The counts, cut to what can be one.
@@ -57,7 +102,7 @@ impl Counts {
         self.stated() != self.usage()
     }
 
-    /// The normal form: three disjoint parts of input, and output with reasoning inside.
+    /// The normal form: disjoint parts of input, and output with reasoning inside.
     fn stated(&self) -> Usage {
         let of = Option::unwrap_or_default;
         let cache_read = of(self.cache_read);
@@ -72,14 +117,26 @@ impl Counts {
                 .saturating_sub(cache_write)
                 .saturating_sub(cache_write_1h)
         });
+        let output = self
+            .output
+            .unwrap_or_else(|| of(self.output_shown).saturating_add(of(self.reasoning)));
         Usage {
-            input,
+            input: input.saturating_add(of(self.tool_input)),
             cache_read,
             cache_write,
             cache_write_1h,
-            output: of(self.output),
+            output,
             reasoning: of(self.reasoning),
             web_searches: of(self.web_searches),
+            audio_input: of(self.audio_input),
+            image_input: of(self.image_input),
+            cached_audio: of(self.cached_audio),
+            cached_image: of(self.cached_image),
+            audio_output: of(self.audio_output),
+            image_output: of(self.image_output),
+            web_fetches: of(self.web_fetches),
+            file_searches: of(self.file_searches),
+            server_tools: of(self.server_tools),
         }
     }
 }
@@ -101,6 +158,12 @@ pub(super) struct Reply {
     pub(super) started: bool,
     /// Pieces that could not be read.
     pub(super) failures: u32,
+    /// Bytes of text, thinking and arguments that were shown.
+    pub(super) shown: u64,
+    /// Bytes that whole items showed (responses).
+    pub(super) shown_in_items: u64,
+    /// How many were shown when the output was last stated: those are in the count.
+    counted: u64,
     calls: Vec<OpenCall>,
 }
 
@@ -117,6 +180,37 @@ impl Reply {
     /// Whether neither text nor call was read yet.
     pub(super) fn is_empty(&self) -> bool {
         self.turn.is_empty() && self.calls.is_empty()
+    }
+
+    /// A fragment of the text.
+    pub(super) fn say(&mut self, fragment: &str) {
+        self.turn.text(fragment);
+        self.show(fragment);
+    }
+
+    /// A fragment of what costs output and is no part of the turn, such as thinking.
+    pub(super) fn show(&mut self, fragment: &str) {
+        self.shown += fragment.len() as u64;
+    }
+
+    /// Reads one piece; when it states the output, what was shown so far is in the count.
+    pub(super) fn piece<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let stated = |reply: &Self| (reply.counts.output, reply.counts.output_shown);
+        let before = stated(self);
+        let result = read(self);
+        if stated(self) != before {
+            self.counted = self.shown;
+        }
+        result
+    }
+
+    /// What the counts leave out of what was shown.
+    pub(super) fn unstated(&self) -> Unstated {
+        let counted = self.counts.usage().output.max(about_tokens(self.counted));
+        Unstated {
+            input: !self.counts.states_input(),
+            output: about_tokens(self.shown).saturating_sub(counted),
+        }
     }
 
     /// A call begins; `index` is how its fragments name it.
@@ -144,6 +238,7 @@ impl Reply {
     pub(super) fn arguments(&mut self, index: u64, fragment: &str) {
         if let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) {
             call.tool.argument_bytes += fragment.len() as u64;
+            self.shown += fragment.len() as u64;
             call.hash.arguments(fragment);
         }
     }
@@ -157,7 +252,7 @@ impl Reply {
 
     /// A whole text.
     pub(super) fn text(&mut self, text: &str) {
-        self.turn.text(text);
+        self.say(text);
         self.turn.end_text();
     }
 

@@ -5,7 +5,7 @@
 //! stream only the finished items and the final event count.
 
 use super::{
-    chat::details,
+    chat::{input_details, output_details},
     conversation::{Conversation, texts},
     json::{self, Raw},
     reply::{Reply, short},
@@ -100,13 +100,30 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Counts a call of the provider's own tools: the usage object does not.
+    fn count(&self, reply: &mut Reply) {
+        let counts = &mut reply.counts;
+        let calls = match &*self.kind {
+            "web_search_call" => {
+                let action = self.arguments.and_then(|action| json::get(action, "type"));
+                match action.and_then(json::string).as_deref() {
+                    Some("open_page" | "find_in_page") => &mut counts.web_fetches,
+                    _ => &mut counts.web_searches,
+                }
+            }
+            "file_search_call" => &mut counts.file_searches,
+            "code_interpreter_call" | "image_generation_call" | "mcp_call" => {
+                &mut counts.server_tools
+            }
+            _ => return,
+        };
+        *calls = Some(calls.unwrap_or(0) + 1);
+    }
+
     /// As a part of a reply.
     fn reply(self, reply: &mut Reply) {
         if self.is_call() {
-            if self.kind == "web_search_call" {
-                let searches = &mut reply.counts.web_searches;
-                *searches = Some(searches.unwrap_or(0) + 1);
-            }
+            self.count(reply);
             let arguments = self.arguments();
             reply.call(&self.call, &self.name, &arguments);
             reply.stop_reason = Some("tool_use".to_owned());
@@ -165,18 +182,28 @@ pub(super) fn response(reply: &mut Reply, raw: Raw<'_>, items: bool) {
 /// Reads one event of a stream.
 pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
     let mut kind = Cow::Borrowed("");
-    let (mut item, mut whole) = (None, None);
+    let (mut item, mut whole, mut delta) = (None, None, None);
     json::object(data, |key, value| match key {
         "type" => kind = json::string(value).unwrap_or_default(),
         "item" => item = Some(value),
         "response" => whole = Some(value),
+        "delta" => delta = Some(value),
         _ => {}
     })?;
     reply.started = true;
     match &*kind {
         "response.output_item.done" => {
             if let Some(item) = item {
+                // What its deltas showed counts once; a server may send the item alone.
+                let by_deltas = std::mem::replace(&mut reply.shown, reply.shown_in_items);
                 Item::read(item).reply(reply);
+                reply.shown_in_items = reply.shown;
+                reply.shown = reply.shown.max(by_deltas);
+            }
+        }
+        other if other.ends_with(".delta") && !other.contains("audio") => {
+            if let Some(text) = delta.and_then(json::string) {
+                reply.show(&text);
             }
         }
         "response.created" | "response.in_progress" | "response.queued" => {
@@ -205,12 +232,8 @@ pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
     json::members(raw, |key, value| match key {
         "input_tokens" => last(&mut counts.input_all, value),
         "output_tokens" => last(&mut counts.output, value),
-        "input_tokens_details" => details(counts, value),
-        "output_tokens_details" => {
-            if let Some(reasoning) = json::get(value, "reasoning_tokens") {
-                last(&mut counts.reasoning, reasoning);
-            }
-        }
+        "input_tokens_details" => input_details(counts, value),
+        "output_tokens_details" => output_details(counts, value),
         _ => {}
     });
 }

@@ -91,12 +91,20 @@ fn usage(record: &Record) -> Markup {
         ("Into cache, one hour", usage.cache_write_1h),
         ("Output", usage.output),
         ("of it reasoning", usage.reasoning),
+        ("Audio in", usage.audio_input),
+        ("Images in", usage.image_input),
+        ("Audio out", usage.audio_output),
+        ("Images out", usage.image_output),
         ("Web searches", usage.web_searches),
+        ("Web fetches", usage.web_fetches),
+        ("File searches", usage.file_searches),
+        ("Other calls of the provider's tools", usage.server_tools),
     ];
     let state = match record.usage_state {
         UsageState::None => "The provider reported no tokens.",
         UsageState::Reported => "As the provider reported them at the end.",
         UsageState::Partial => "The stream ended early: counted up to there.",
+        UsageState::Estimated => "The stream ended early, before the provider stated any tokens.",
         UsageState::Unknown => "The response could not be read, so tokens are not known.",
     };
     let always = ["Input", "Output"];

@@ -434,15 +434,10 @@ async fn long_sessions_continue_on_a_second_page() {
 #[test]
 fn figures_beyond_all_measure_are_shown_and_not_a_panic() {
     let most = u64::MAX;
-    let usage = crate::record::Usage {
-        input: most,
-        cache_read: most,
-        cache_write: most,
-        cache_write_1h: most,
-        output: most,
-        reasoning: most,
-        web_searches: most,
-    };
+    let mut usage = crate::record::Usage::default();
+    for kind in usage.kinds_mut() {
+        *kind = most;
+    }
     let record = Record {
         usage,
         timings: crate::record::Timings {

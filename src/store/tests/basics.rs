@@ -309,15 +309,14 @@ async fn the_greatest_figures_saturate_and_never_stop_the_store() {
     let most = u64::MAX;
     for number in 0..3 {
         let mut record = finished(record(id(10, number)));
-        record.usage = Usage {
+        for kind in record.usage.kinds_mut() {
+            *kind = most;
+        }
+        record.estimate = Some(Estimate {
             input: most,
-            cache_read: most,
-            cache_write: most,
-            cache_write_1h: most,
             output: most,
-            reasoning: most,
-            web_searches: most,
-        };
+            ..Estimate::default()
+        });
         record.cost.pico = most;
         record.bytes = Bytes {
             request: most,

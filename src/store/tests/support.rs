@@ -45,6 +45,7 @@ pub(super) fn record(id: RequestId) -> Record {
         usage: Usage::default(),
         usage_state: UsageState::None,
         cost: Cost::default(),
+        estimate: None,
         session: Some(SessionId(7)),
         parent_session: None,
         agent: None,

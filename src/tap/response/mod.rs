@@ -10,7 +10,7 @@ use super::{
     anthropic, chat,
     decode::{Coding, Decoder},
     json,
-    reply::{Reply, short},
+    reply::{Reply, Unstated, short},
     responses,
     sse::{SseDecoder, SseItem},
     turn::Role,
@@ -44,6 +44,8 @@ pub struct ResponseFacts {
     pub usage: Usage,
     /// What they are worth.
     pub usage_state: UsageState,
+    /// What they leave out of a stream that was cut.
+    pub unstated: Option<Unstated>,
     /// The model that the provider says it used.
     pub model_served: Option<String>,
     /// The provider's id of the response.
@@ -103,6 +105,15 @@ enum Form {
     Json(JsonBody),
 }
 
+impl Form {
+    const fn is_stream(&self) -> bool {
+        match self {
+            Self::Events(_) => true,
+            Self::Undecided | Self::Json(_) => false,
+        }
+    }
+}
+
 impl ResponseTap {
     /// A tap for a response with that head.
     pub fn new(endpoint: Endpoint, status: u16, headers: &HeaderMap) -> Self {
@@ -150,6 +161,14 @@ impl ResponseTap {
                 };
                 (reply.counts.usage(), state)
             }
+        }
+    }
+
+    /// What the usage so far leaves out, of a stream that goes on.
+    pub fn unstated(&self) -> Option<Unstated> {
+        match &self.body {
+            Body::Ignored | Body::Unreadable => None,
+            Body::Read { decoder, .. } => decoder.sink().and_then(Reader::unstated),
         }
     }
 
@@ -247,6 +266,11 @@ impl Write for Reader {
 }
 
 impl Reader {
+    fn unstated(&self) -> Option<Unstated> {
+        let open = self.reply.started && !self.reply.finished && !self.reply.counts.absurd();
+        (open && self.form.is_stream()).then(|| self.reply.unstated())
+    }
+
     fn finish(&mut self, complete: bool, broken: bool, facts: &mut ResponseFacts) {
         let (dialect, reply) = (self.dialect, &mut self.reply);
         let mut unread = broken;
@@ -264,6 +288,10 @@ impl Reader {
                 unread |= !read && complete && !body.is_empty();
             }
         }
+        // A stream without a word on its end was cut, however cleanly.
+        let cut = reply.started
+            && !reply.finished
+            && (!complete || reply.error || (self.form.is_stream() && reply.stop_reason.is_none()));
         let absurd = reply.counts.absurd();
         facts.failures = reply.failures + u32::from(unread) + u32::from(absurd);
         facts.usage = reply.counts.usage();
@@ -277,11 +305,15 @@ impl Reader {
             }
         } else if facts.failures > 0 {
             UsageState::Unknown
-        } else if reply.started && !reply.finished && (!complete || reply.error) {
+        } else if cut && self.form.is_stream() {
+            UsageState::Estimated
+        } else if cut {
             UsageState::Partial
         } else {
             UsageState::None
         };
+        let guess = cut && facts.usage_state != UsageState::Unknown && self.form.is_stream();
+        facts.unstated = guess.then(|| reply.unstated());
         facts.tools = reply.close();
         facts.reply_turn = (!reply.turn.is_empty()).then(|| reply.turn.finish(Role::Assistant));
         facts.model_served = reply.model.take();
@@ -298,7 +330,7 @@ fn event(dialect: Dialect, reply: &mut Reply, item: SseItem<'_>) {
         return;
     };
     let read = std::str::from_utf8(data).is_ok_and(|data| {
-        match dialect {
+        let read = reply.piece(|reply| match dialect {
             Dialect::AnthropicMessages | Dialect::GoogleRawPredict => anthropic::event(reply, data),
             Dialect::OpenaiChat => chat::event(reply, data),
             Dialect::OpenaiResponses => responses::event(reply, data),
@@ -306,8 +338,8 @@ fn event(dialect: Dialect, reply: &mut Reply, item: SseItem<'_>) {
             | Dialect::GoogleGenerateContent
             | Dialect::BedrockModelInvoke
             | Dialect::BedrockConverse => Ok(()),
-        }
-        .is_ok()
+        });
+        read.is_ok()
     });
     reply.failures += u32::from(!read);
 }

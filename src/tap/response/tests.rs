@@ -60,6 +60,24 @@ fn line(facts: &ResponseFacts) -> String {
         facts.usage.reasoning,
         facts.usage.web_searches,
     );
+    let kinds = [
+        ("audio in", facts.usage.audio_input),
+        ("images in", facts.usage.image_input),
+        ("cached audio", facts.usage.cached_audio),
+        ("cached images", facts.usage.cached_image),
+        ("audio out", facts.usage.audio_output),
+        ("images out", facts.usage.image_output),
+        ("fetches", facts.usage.web_fetches),
+        ("file searches", facts.usage.file_searches),
+        ("other tools", facts.usage.server_tools),
+    ];
+    for (name, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+        writeln!(line, "  {name} {count}").unwrap();
+    }
+    if let Some(unstated) = facts.unstated {
+        let input = if unstated.input { "input and " } else { "" };
+        writeln!(line, "  unstated: {input}about {} out", unstated.output).unwrap();
+    }
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     writeln!(
         line,

@@ -12,6 +12,8 @@ mod lifecycle;
 mod load;
 /// Who may scrape, and that a real Prometheus sees the same figures.
 mod metrics;
+/// Whose the objects are that providers store.
+mod owned;
 /// What the process holds on its host: sockets, descriptors, signals.
 mod process;
 /// Providers that are reached through the node.

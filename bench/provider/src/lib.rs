@@ -9,6 +9,8 @@
 //! provider ─► service ─► reply ─► answer ─► dialect ─► delivery ─► body
 //!  listen      one        script,   content,  wire       writes,     chunks
 //!              request    rules     tokens    bytes      pacing      and log
+//!                           ├─► stored   what was created, by its id
+//!                           └─► cloud    tokens of Google and AWS
 //! ```
 //!
 //! The README documents scripts, the counting rule and the control endpoints.

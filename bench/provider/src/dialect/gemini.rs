@@ -186,10 +186,13 @@ fn take_in(conversation: &mut Conversation, content: &Value) {
     texts(&content["parts"]).for_each(|text| conversation.user_said(text));
 }
 
-/// What a function answered: clients put the text into a field of their own choice.
+/// What a function answered: clients put the text where they like.
 fn tool_text(response: &Value) -> Value {
     let known = ["output", "result", "content", "error"];
-    let text = known.into_iter().find_map(|name| response[name].as_str());
+    let text = known.into_iter().find_map(|name| {
+        let value = &response[name];
+        value.as_str().or_else(|| value["text"].as_str())
+    });
     Value::String(text.map_or_else(|| response.to_string(), str::to_owned))
 }
 

@@ -13,6 +13,7 @@ mod openai;
 mod openai_chat;
 mod openai_completions;
 mod openai_flavour;
+mod openai_items;
 mod openai_responses;
 mod raw_predict;
 mod route;

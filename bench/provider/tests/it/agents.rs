@@ -201,3 +201,73 @@ async fn a_scripted_tool_is_not_called_again_with_its_result() {
     assert_eq!(end["choices"][0]["message"]["content"], "all done");
     assert_eq!(end["choices"][0]["finish_reason"], "stop");
 }
+
+/// Puts the tools back that a recording of Google's or Amazon's format leaves out.
+fn restore_declared(value: &mut Value) {
+    match value {
+        Value::Array(values) => {
+            let left_out = values.pop_if(|value| {
+                value
+                    .as_str()
+                    .is_some_and(|text| text.contains(" in all: "))
+            });
+            if let Some(left_out) = left_out {
+                let (_, names) = left_out.as_str().unwrap().split_once(" in all: ").unwrap();
+                let is_converse = values[0].get("toolSpec").is_some();
+                let schema = json!({"properties": {"command": {"type": "string"}}});
+                values.extend(names.split(", ").map(|name| {
+                    if is_converse {
+                        json!({"toolSpec": {"name": name, "inputSchema": {"json": schema}}})
+                    } else {
+                        json!({"name": name, "parametersJsonSchema": schema})
+                    }
+                }));
+            }
+            values.iter_mut().for_each(restore_declared);
+        }
+        Value::Object(fields) => fields.values_mut().for_each(restore_declared),
+        _ => {}
+    }
+}
+
+/// Gemini CLI on both of Google's services, Goose on Google's and Amazon's.
+#[tokio::test]
+async fn agents_of_google_and_amazon_run_a_command_and_end_with_its_output() {
+    let files = [
+        include_str!("../data/gemini-cli.json"),
+        include_str!("../data/goose-google-bedrock.json"),
+    ];
+    let (provider, mut client) = start().await;
+    let (mut calls, mut ends) = (0, 0);
+    for file in files {
+        let file: Value =
+            serde_json::from_str(&file.replace("USETOOL say hi", "RUN: echo hi")).unwrap();
+        for recorded in file["requests"].as_array().unwrap() {
+            let mut body = recorded["body"].clone();
+            restore_declared(&mut body);
+            let [path, query] = ["path", "query"].map(|name| recorded[name].as_str().unwrap());
+            let target = format!("{path}?{query}");
+            let reply = client.post(&target, &[], body.to_string()).await.unwrap();
+            assert_eq!(reply.status, 200, "{target}");
+            assert!(
+                provider.log().pop().unwrap().request.dialect.is_some(),
+                "{target}"
+            );
+            let (text, body) = (reply.text(), body.to_string());
+            let calls_shell = text.contains(r#"{"command":"echo hi"}"#);
+            if body.contains("functionResponse") || body.contains("toolResult") {
+                let is_unread = text.contains(r#"\"content\""#);
+                assert!(!calls_shell && !is_unread, "{target} {text}");
+                // One of them is asked something else already.
+                ends += usize::from(text.contains("tool-ran"));
+            } else if body.contains("RUN: echo hi") && body.contains("shell") {
+                assert!(calls_shell, "{target} {text}");
+                calls += 1;
+            } else {
+                // Side calls have no tools.
+                assert!(!calls_shell, "{target} {text}");
+            }
+        }
+    }
+    assert_eq!((calls, ends), (3, 3));
+}

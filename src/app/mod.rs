@@ -25,7 +25,10 @@ use crate::{
     },
     metrics::{Metrics, StoreHealth},
     price,
-    provider::client::{self, Client},
+    provider::{
+        client::{self, Client},
+        credential::{Credentials, Host},
+    },
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
     server::{Names, Port, Server},
@@ -68,6 +71,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// Connections to providers.
     pub client: Client,
+    /// What providers are paid with.
+    pub credentials: Credentials,
     /// Who has an address.
     pub resolver: Arc<Resolver<AnyWhoIs>>,
     /// Open connections by peer.
@@ -174,6 +179,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         allow_local: args.allow_local_upstreams,
         connect_timeout: config.gateway.timeouts.connect,
     });
+    let credentials = Credentials::new(client.clone(), Host::from_process(), background.clone());
     let resolver = Arc::new(Resolver::new(node.whois(), capabilities(&config)));
     let connections = Connections::new(limits(&config));
     let in_flight = InFlight::default();
@@ -184,6 +190,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         in_flight: in_flight.clone(),
         client: client.clone(),
+        credentials: credentials.clone(),
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
         node: node.clone(),
@@ -195,6 +202,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let proxy = Proxy {
         live: live.clone(),
         client,
+        credentials,
         sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),

@@ -218,10 +218,19 @@ mod tests {
     #[test]
     fn the_region_is_in_the_hosts_name() {
         for (base, region) in [
-            ("https://europe-west1-aiplatform.googleapis.com", Some("europe-west1")),
+            (
+                "https://europe-west1-aiplatform.googleapis.com",
+                Some("europe-west1"),
+            ),
             ("https://aiplatform.googleapis.com", None),
-            ("https://bedrock-runtime.us-east-1.amazonaws.com", Some("us-east-1")),
-            ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            (
+                "https://bedrock-runtime.us-east-1.amazonaws.com",
+                Some("us-east-1"),
+            ),
+            (
+                "https://bedrock-runtime.cn-north-1.amazonaws.com.cn",
+                Some("cn-north-1"),
+            ),
             ("https://amazonaws.com", None),
             ("http://127.0.0.1:1", None),
         ] {
@@ -241,7 +250,10 @@ mod tests {
             (r#"{"type":"authorized_user"}"#, "not service_account"),
             ("{}", "no client_email"),
             (r#"{"client_email":"a@b"}"#, "no private_key"),
-            (r#"{"client_email":"a@b","private_key":"s3cret"}"#, "not a PKCS#8 key"),
+            (
+                r#"{"client_email":"a@b","private_key":"s3cret"}"#,
+                "not a PKCS#8 key",
+            ),
         ] {
             let said = ServiceAccount::read(text).unwrap_err();
             assert!(said.contains(reason), "{text}: {said}");

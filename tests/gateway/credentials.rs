@@ -64,7 +64,10 @@ async fn start(document: &str) -> Gateway {
 async fn ask(gateway: &Gateway, path: &str) -> Answer {
     let headers = [
         ("content-type", "application/json"),
-        ("authorization", "AWS4-HMAC-SHA256 Credential=marker-of-the-client/20261128/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=00"),
+        (
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=marker-of-the-client/20261128/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=00",
+        ),
         ("x-amz-date", "20200101T000000Z"),
         ("x-amz-security-token", "marker-of-the-client"),
         ("x-amz-content-sha256", "00"),
@@ -271,7 +274,10 @@ async fn keys_past_their_end_are_never_sent() {
     for asked in upstream.asked() {
         let token = asked.header("x-amz-security-token");
         let number: usize = token.rsplit('-').next().unwrap().parse().unwrap();
-        assert!(asked.at < ends[number - 1] + Duration::from_millis(100), "{token}");
+        assert!(
+            asked.at < ends[number - 1] + Duration::from_millis(100),
+            "{token}"
+        );
         used.push(number);
     }
     used.dedup();
@@ -333,7 +339,11 @@ async fn profiles_come_from_the_hosts_files() {
     let gateway = Gateway::dev(&provider("sso"), options).await;
     let answer = ask_chat(&gateway).await;
     assert_eq!(answer.status, 502);
-    assert!(answer.text().contains("provider cloud"), "{}", answer.text());
+    assert!(
+        answer.text().contains("provider cloud"),
+        "{}",
+        answer.text()
+    );
     let report = gateway.command(&["doctor", "--json"]).await;
     let report = String::from_utf8(report.stdout).unwrap();
     assert!(report.contains("gets its keys by sso_session"), "{report}");
@@ -372,10 +382,19 @@ fn assert_asserted(asked: &Asked, endpoint: &str) {
     assert_eq!(part(0)["alg"], "RS256");
     assert_eq!(part(0)["kid"], "key-of-the-tests");
     let claims = part(1);
-    assert_eq!(claims["iss"], "gateway@acme-models.iam.gserviceaccount.example");
+    assert_eq!(
+        claims["iss"],
+        "gateway@acme-models.iam.gserviceaccount.example"
+    );
     assert_eq!(claims["aud"], endpoint);
-    assert_eq!(claims["scope"], "https://www.googleapis.com/auth/cloud-platform");
-    let (since, until) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
+    assert_eq!(
+        claims["scope"],
+        "https://www.googleapis.com/auth/cloud-platform"
+    );
+    let (since, until) = (
+        claims["iat"].as_u64().unwrap(),
+        claims["exp"].as_u64().unwrap(),
+    );
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     assert!(now.unwrap().as_secs() - since < 60 && until - since == 3600);
 }
@@ -399,7 +418,8 @@ async fn a_service_accounts_tokens_are_minted_from_every_form_of_its_key_file() 
         object(&inline),
         object(&format!("\"{encoded}\"")),
     ];
-    let project = "/v1/projects/_aperture_auto_vertex_project_id_/locations/_aperture_auto_vertex_region_";
+    let project =
+        "/v1/projects/_aperture_auto_vertex_project_id_/locations/_aperture_auto_vertex_region_";
     for (number, form) in forms.iter().enumerate() {
         let options = Options {
             arguments: vec![
@@ -448,13 +468,21 @@ async fn a_refusal_names_provider_and_cause_and_is_over_when_it_is() {
     .await;
     let upstream = upstream().await;
     let file = Value::from(keyfile(&service.url)).to_string();
-    let form = format!(r#""authorization": {{"type": "google-service-account", "keyfile": {file}}}"#);
+    let form =
+        format!(r#""authorization": {{"type": "google-service-account", "keyfile": {file}}}"#);
     let gateway = start(&document(&upstream.url, &form)).await;
     for (broken, words, retry) in [
         (None, "refused with 400 (invalid_grant)", false),
         (Some(said(503, "busy")), "refused with 503", true),
         (Some(said(200, "<html>")), "can't be used", false),
-        (Some(said(200, r#"{"access_token":"marker-minted-token","expires_in":0}"#)), "expired already", false),
+        (
+            Some(said(
+                200,
+                r#"{"access_token":"marker-minted-token","expires_in":0}"#,
+            )),
+            "expired already",
+            false,
+        ),
         (Some(said(200, "x".repeat(100_000))), "too long", false),
     ] {
         if broken.is_some() {
@@ -462,8 +490,14 @@ async fn a_refusal_names_provider_and_cause_and_is_over_when_it_is() {
         }
         let answer = ask_chat(&gateway).await;
         assert_eq!(answer.status, 502, "{}", answer.text());
-        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(message.contains("provider cloud") && message.contains(words), "{message}");
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            message.contains("provider cloud") && message.contains(words),
+            "{message}"
+        );
         assert_eq!(answer.headers.contains_key("x-should-retry"), !retry);
         assert!(!answer.text().contains("marker"), "{}", answer.text());
     }
@@ -474,7 +508,13 @@ async fn a_refusal_names_provider_and_cause_and_is_over_when_it_is() {
     *refuse.lock() = None;
     assert_eq!(ask_chat(&gateway).await.status, 200);
     let records = gateway.finished(6).await;
-    assert_eq!(records.iter().filter(|record| record.end == End::Refused).count(), 5);
+    assert_eq!(
+        records
+            .iter()
+            .filter(|record| record.end == End::Refused)
+            .count(),
+        5
+    );
     stop_without_traces(gateway).await;
 }
 
@@ -495,7 +535,11 @@ async fn a_token_endpoint_that_hangs_or_is_not_there_fails_requests_in_time() {
     let waiting = (0..3).map(|_| ask_chat(&gateway));
     for answer in futures_util::future::join_all(waiting).await {
         assert_eq!(answer.status, 502);
-        assert!(answer.text().contains("no answer within 10 s"), "{}", answer.text());
+        assert!(
+            answer.text().contains("no answer within 10 s"),
+            "{}",
+            answer.text()
+        );
     }
     assert_eq!(service.asked().len(), 1);
     gateway.stop().await;
@@ -503,7 +547,11 @@ async fn a_token_endpoint_that_hangs_or_is_not_there_fails_requests_in_time() {
     let gateway = start(&document(&upstream.url, &form("http://127.0.0.1:1"))).await;
     let answer = ask_chat(&gateway).await;
     assert_eq!(answer.status, 502);
-    assert!(answer.text().contains("can't be reached"), "{}", answer.text());
+    assert!(
+        answer.text().contains("can't be reached"),
+        "{}",
+        answer.text()
+    );
     assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
     gateway.stop().await;
     assert!(upstream.asked().is_empty());
@@ -526,7 +574,8 @@ async fn default_credentials_are_the_chosen_file_the_usual_one_or_the_metadata_s
     );
     let chosen = write(&dir.path().join("chosen.json"), keyfile(&service.url));
     write(
-        &dir.path().join("gcloud/application_default_credentials.json"),
+        &dir.path()
+            .join("gcloud/application_default_credentials.json"),
         person,
     );
     let other = write(
@@ -541,11 +590,22 @@ async fn default_credentials_are_the_chosen_file_the_usual_one_or_the_metadata_s
         metadata.url
     );
     for (form, environment, bearer) in [
-        (&plain, vec![("GOOGLE_APPLICATION_CREDENTIALS", &chosen), ("CLOUDSDK_CONFIG", &gcloud)], Some(2)),
+        (
+            &plain,
+            vec![
+                ("GOOGLE_APPLICATION_CREDENTIALS", &chosen),
+                ("CLOUDSDK_CONFIG", &gcloud),
+            ],
+            Some(2),
+        ),
         (&plain, vec![("CLOUDSDK_CONFIG", &gcloud)], Some(2)),
         (&plain, vec![("GCE_METADATA_HOST", &host)], Some(1)),
         (&named, vec![("CLOUDSDK_CONFIG", &gcloud)], Some(1)),
-        (&plain, vec![("GOOGLE_APPLICATION_CREDENTIALS", &other)], None),
+        (
+            &plain,
+            vec![("GOOGLE_APPLICATION_CREDENTIALS", &other)],
+            None,
+        ),
     ] {
         let before = upstream.asked().len();
         let options = Options {
@@ -559,7 +619,11 @@ async fn default_credentials_are_the_chosen_file_the_usual_one_or_the_metadata_s
         let answer = ask_chat(&gateway).await;
         let Some(number) = bearer else {
             assert_eq!(answer.status, 502, "{}", answer.text());
-            assert!(answer.text().contains("no usable credential"), "{}", answer.text());
+            assert!(
+                answer.text().contains("no usable credential"),
+                "{}",
+                answer.text()
+            );
             assert_eq!(upstream.asked().len(), before);
             stop_without_traces(gateway).await;
             continue;
@@ -579,7 +643,10 @@ async fn default_credentials_are_the_chosen_file_the_usual_one_or_the_metadata_s
     for asked in metadata.asked() {
         assert_eq!(asked.header("metadata-flavor"), "Google");
         let target = "/computeMetadata/v1/instance/service-accounts/default/token";
-        assert_eq!((asked.method.as_str(), asked.target.as_str()), ("GET", target));
+        assert_eq!(
+            (asked.method.as_str(), asked.target.as_str()),
+            ("GET", target)
+        );
     }
 }
 
@@ -604,7 +671,10 @@ async fn a_subscription_passes_with_its_account_and_a_signature_never_does() {
 
     let headers = [
         ("content-type", "application/json"),
-        ("authorization", "AWS4-HMAC-SHA256 Credential=marker-of-the-client"),
+        (
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=marker-of-the-client",
+        ),
         ("chatgpt-account-id", "account"),
     ];
     client::send(Method::POST, &url, &headers, body).await;

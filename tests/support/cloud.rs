@@ -9,12 +9,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{convert::Infallible, process::Stdio, sync::Arc, time::SystemTime};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpListener,
-    process::Command,
-    sync::Semaphore,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, process::Command, sync::Semaphore};
 
 /// One request, as it arrived.
 #[derive(Clone, Debug)]
@@ -146,7 +141,10 @@ pub struct Signer<'a> {
 pub async fn verify(stand_in: &StandIn, asked: &[Asked], signer: Signer<'_>) {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let python = repository(".cache/python/bin/python");
-    assert!(python.exists(), "botocore is missing: run scripts/setup test");
+    assert!(
+        python.exists(),
+        "botocore is missing: run scripts/setup test"
+    );
     let mut process = Command::new(python)
         .arg(repository("tests/support/verify_sigv4.py"))
         .stdin(Stdio::piped())

@@ -31,8 +31,7 @@ impl<'de> Deserialize<'de> for Authorization {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Authorization, A::Error> {
-                AuthorizationObject::deserialize(MapAccessDeserializer::new(map))
-                    .map(Authorization)
+                AuthorizationObject::deserialize(MapAccessDeserializer::new(map)).map(Authorization)
             }
         }
         deserializer.deserialize_any(Form)

@@ -93,9 +93,7 @@ async fn assume(
         service: "sts",
     };
     sign(keys, scope, SystemTime::now(), &mut request)?;
-    let (_, answer) = errand
-        .ask(network_of(&endpoint), request, code_of)
-        .await?;
+    let (_, answer) = errand.ask(network_of(&endpoint), request, code_of).await?;
     let part = |name| {
         element_of(&answer, name)
             .filter(|text| !text.is_empty())

@@ -81,8 +81,8 @@ impl Errand {
             .await
             .map_err(|_| MintError::Unusable("it broke off or is too long"))?
             .to_bytes();
-        let text = String::from_utf8(body.to_vec())
-            .map_err(|_| MintError::Unusable("it is not text"))?;
+        let text =
+            String::from_utf8(body.to_vec()).map_err(|_| MintError::Unusable("it is not text"))?;
         if head.status != StatusCode::OK {
             return Err(MintError::Refused {
                 status: head.status.as_u16(),

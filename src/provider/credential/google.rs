@@ -78,11 +78,15 @@ pub(super) async fn mint_default(
         .await
         .map_err(|error| match error {
             MintError::Unreachable(_) => MintError::Host(
-                "no application-default credentials file, and no metadata server answers".to_owned(),
+                "no application-default credentials file, and no metadata server answers"
+                    .to_owned(),
             ),
             other => other,
         })?;
-    if head.get("metadata-flavor").is_none_or(|line| line != "Google") {
+    if head
+        .get("metadata-flavor")
+        .is_none_or(|line| line != "Google")
+    {
         return Err(MintError::Unusable("it is not a metadata server's"));
     }
     lease(&answer)
@@ -179,8 +183,8 @@ fn assertion(account: &ServiceAccount, now: SystemTime) -> Result<String, MintEr
 
 /// The lease of an answer.
 fn lease(answer: &str) -> Result<Lease<HeaderValue>, MintError> {
-    let token: Token =
-        serde_json::from_str(answer).map_err(|_| MintError::Unusable("it is not a token in JSON"))?;
+    let token: Token = serde_json::from_str(answer)
+        .map_err(|_| MintError::Unusable("it is not a token in JSON"))?;
     let text = token
         .access_token
         .filter(|text| !text.is_empty())

@@ -108,7 +108,10 @@ fn sections(text: &str, prefixed: bool) -> BTreeMap<String, Section> {
         if line.starts_with([' ', '\t', '#', ';']) {
             continue;
         }
-        if let Some(title) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+        if let Some(title) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split(']').next())
+        {
             let title = title.trim();
             let name = match title.strip_prefix("profile ") {
                 Some(name) => Some(name.trim()),
@@ -147,7 +150,10 @@ mod tests {
         assert_eq!(found.keys.session_token.unwrap().expose(), "T==");
         let found = find(CREDENTIALS, CONFIG, "outer").unwrap();
         let arns: Vec<&str> = found.roles.iter().map(|role| role.arn.as_str()).collect();
-        assert_eq!(arns, ["arn:aws:iam::1:role/inner", "arn:aws:iam::1:role/outer"]);
+        assert_eq!(
+            arns,
+            ["arn:aws:iam::1:role/inner", "arn:aws:iam::1:role/outer"]
+        );
         assert_eq!(found.roles[1].external_id.as_deref(), Some("x"));
         assert_eq!(found.keys.access_key_id.expose(), "AK");
     }

@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// How long after an attempt ahead of the end the next one may be made.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How long one attempt may take.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What was minted, and for how long it is good.
 #[derive(Clone, Debug)]
@@ -125,11 +125,13 @@ impl<T: Clone + Send + Sync + 'static> Renewed<T> {
     {
         let (tell, running) = watch::channel(None);
         state.running = Some(running.clone());
-        let shared = Arc::clone(&self.0);
+        let (shared, ended) = (Arc::clone(&self.0), tasks.ended.clone());
         tasks.spawn(async move {
-            let minted = tokio::time::timeout(LIMIT, mint)
-                .await
-                .unwrap_or(Err(MintError::Timeout(LIMIT.as_secs())));
+            let minted = tokio::select! {
+                () = ended.cancelled() => Err(MintError::Interrupted),
+                () = tokio::time::sleep(LIMIT) => Err(MintError::Timeout(LIMIT.as_secs())),
+                minted = mint => minted,
+            };
             let result = {
                 let mut state = shared.lock();
                 state.running = None;
@@ -183,9 +185,7 @@ mod tests {
 
     async fn get(renewed: &Renewed<u32>, mint: &Mint, lifetime: u64) -> Result<u32, MintError> {
         let tasks = Tasks::default();
-        let result = renewed
-            .get(&tasks, || mint.clone().now(lifetime))
-            .await;
+        let result = renewed.get(&tasks, || mint.clone().now(lifetime)).await;
         // A renewal ahead of the end has run, too, before the next step.
         tasks.drain(Duration::from_secs(60)).await;
         result

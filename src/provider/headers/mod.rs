@@ -380,21 +380,21 @@ pub fn add_credential(
 fn pass_through(head: &mut HeaderMap, client: &HeaderMap) -> bool {
     // A signature covers the head that the client sent to this gateway: no provider could verify it.
     let signature = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
-    let mut any = false;
-    for name in [header::AUTHORIZATION.as_str(), "x-api-key"] {
-        if let Some(value) = client.get(name).filter(|value| !signature(value)) {
-            head.insert(HeaderName::from_static(name), sensitive(value.clone()));
-            any = true;
+    let token = client
+        .get(header::AUTHORIZATION)
+        .filter(|value| !signature(value));
+    let key = client.get("x-api-key");
+    if let Some(value) = token {
+        head.insert(header::AUTHORIZATION, sensitive(value.clone()));
+        // A ChatGPT subscription's token counts for the account that stands beside it.
+        if let Some(account) = client.get("chatgpt-account-id") {
+            head.insert("chatgpt-account-id", account.clone());
         }
     }
-    // A ChatGPT subscription's token counts for the account that stands beside it.
-    let account = "chatgpt-account-id";
-    if head.contains_key(header::AUTHORIZATION)
-        && let Some(value) = client.get(account)
-    {
-        head.insert(HeaderName::from_static(account), value.clone());
+    if let Some(value) = key {
+        head.insert("x-api-key", sensitive(value.clone()));
     }
-    any
+    token.is_some() || key.is_some()
 }
 
 /// The key has characters that no header can carry.

@@ -102,7 +102,10 @@ impl Entry<'_> {
         notes: &mut Notes,
     ) -> Result<CloudCredential, String> {
         if ServiceAccount::is_sample(text) {
-            let message = format!("provider {}: the key file looks like a placeholder", self.id);
+            let message = format!(
+                "provider {}: the key file looks like a placeholder",
+                self.id
+            );
             notes
                 .add(Class::Advice, at, message)
                 .hint("requests to this provider are answered with an error until it is replaced");
@@ -223,7 +226,8 @@ impl Entry<'_> {
         };
         match Endpoint::read(text) {
             Ok(endpoint) if endpoint.local && !self.around.allow_local => {
-                let what = "has an endpoint on the gateway's own host, its link or a metadata service";
+                let what =
+                    "has an endpoint on the gateway's own host, its link or a metadata service";
                 let hint = "start with --allow-local-upstreams to permit it; google-adc finds the metadata server by itself";
                 Err(self.mistake(&at, what, hint, notes))
             }
@@ -336,3 +340,6 @@ fn is_role(text: &str) -> bool {
         && matches!(parts[..], ["arn", _, "iam", "", account, role]
             if account.bytes().all(|byte| byte.is_ascii_digit()) && role.starts_with("role/"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use super::MintError;
 use crate::{
     config::cloud::Endpoint,
-    provider::client::{Client, Network, Pieces, SendError},
+    provider::client::{Client, Network, Pieces},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -75,7 +75,10 @@ impl Errand {
         let sent = self
             .client
             .send_over(network, self.extra_ca.as_ref(), request);
-        let (head, body) = sent.await.map_err(unreachable)?.into_parts();
+        let (head, body) = sent
+            .await
+            .map_err(|error| MintError::Unreachable(error.to_string()))?
+            .into_parts();
         let body = Limited::new(body, MAX_ANSWER)
             .collect()
             .await
@@ -91,10 +94,6 @@ impl Errand {
         }
         Ok((head.headers, text))
     }
-}
-
-fn unreachable(error: SendError) -> MintError {
-    MintError::Unreachable(error.to_string())
 }
 
 /// Whether a text is a word such as `invalid_grant` or `AccessDenied`. A refusal's free text may repeat what was asked.

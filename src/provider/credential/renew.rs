@@ -171,7 +171,7 @@ mod tests {
             self.failing.store(u32::from(yes), Ordering::Relaxed);
         }
 
-        async fn now(self, lifetime: u64) -> Result<Lease<u32>, MintError> {
+        fn now(&self, lifetime: u64) -> Result<Lease<u32>, MintError> {
             let value = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
             if self.failing.load(Ordering::Relaxed) == 1 {
                 return Err(MintError::Unusable("told to fail"));
@@ -185,9 +185,9 @@ mod tests {
 
     async fn get(renewed: &Renewed<u32>, mint: &Mint, lifetime: u64) -> Result<u32, MintError> {
         let tasks = Tasks::default();
-        let result = renewed.get(&tasks, || mint.clone().now(lifetime)).await;
+        let result = renewed.get(&tasks, || std::future::ready(mint.now(lifetime))).await;
         // A renewal ahead of the end has run, too, before the next step.
-        tasks.drain(Duration::from_secs(60)).await;
+        tasks.drain(Duration::from_mins(1)).await;
         result
     }
 
@@ -219,7 +219,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(11)).await;
         assert_eq!(get(&renewed, &mint, 3_600).await, Ok(1));
         assert_eq!(mint.calls(), 3);
-        tokio::time::advance(Duration::from_secs(180)).await;
+        tokio::time::advance(Duration::from_mins(3)).await;
         let failed = Err(MintError::Unusable("told to fail"));
         assert_eq!(get(&renewed, &mint, 3_600).await, failed);
         mint.fail(false);
@@ -237,7 +237,7 @@ mod tests {
             async move {
                 let permit = gate.acquire().await.expect("the gate stays");
                 permit.forget();
-                mint.now(3_600).await
+                mint.now(3_600)
             }
         };
         let mut first = Box::pin(renewed.get(&tasks, gated));

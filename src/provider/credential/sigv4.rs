@@ -183,7 +183,7 @@ mod tests {
             region: "us-east-1",
             service: "service",
         };
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_mins(24_015_636);
         sign(&keys, scope, time, &mut request).unwrap();
         let line = request.headers()["authorization"].to_str().unwrap();
         assert!(

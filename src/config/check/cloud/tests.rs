@@ -88,7 +88,7 @@ fn every_form_is_read() {
 
     // The document's project and region count before what is found.
     let own = keyfile(&[]).replacen(
-        "{",
+        '{',
         r#"{"project":"example.com:other","region":"us-east5","#,
         1,
     );

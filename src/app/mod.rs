@@ -155,17 +155,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
              moments may be missing"
         );
     }
-    let sessions = Sessions::new(SESSIONS);
-    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
-    let anchors = store
-        .anchors(since)
-        .context("reading the latest sessions")?;
-    sessions.restore(
-        anchors
-            .into_iter()
-            .map(|known| (known.session, known.anchors, known.started)),
-    );
-
+    let sessions = latest_sessions(&store)?;
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);
     let requests = Tasks::default();
@@ -241,6 +231,21 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     stop(&app, &args, &background, &writer, &node).await;
     outcome
+}
+
+/// The sessions that may go on.
+fn latest_sessions(store: &Store) -> anyhow::Result<Sessions> {
+    let sessions = Sessions::new(SESSIONS);
+    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
+    let anchors = store
+        .anchors(since)
+        .context("reading the latest sessions")?;
+    sessions.restore(
+        anchors
+            .into_iter()
+            .map(|known| (known.session, known.anchors, known.started)),
+    );
+    Ok(sessions)
 }
 
 /// Opens the listeners. The future ends when one of them breaks.

@@ -296,9 +296,7 @@ impl Proxy {
         let provider = permit.provider();
         let paid = self.credentials.add(provider, &parts.headers, request);
         paid.await.map_err(|error| match error {
-            MintError::NotWhole => {
-                Failure::BodyTooLarge(config.gateway.limits.request_body_bytes)
-            }
+            MintError::NotWhole => Failure::BodyTooLarge(config.gateway.limits.request_body_bytes),
             error => Failure::NotPaid {
                 provider: provider.id.to_string(),
                 cause: error.to_string(),

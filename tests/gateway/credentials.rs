@@ -182,6 +182,21 @@ async fn the_verification_sees_a_signature_of_other_keys_and_a_changed_request()
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn a_body_that_is_too_large_to_hold_is_not_signed() {
+    let upstream = upstream().await;
+    let text = document(&upstream.url, &format!("{STATIC}}}"));
+    let text = text.strip_suffix('}').unwrap();
+    let gateway = start(&format!(
+        "{text} \"gateway\": {{\"limits\": {{\"request_body_bytes\": 10}}}} }}"
+    ))
+    .await;
+    let answer = ask(&gateway, "/model/anthropic.claude-v1:0/invoke").await;
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert!(upstream.asked().is_empty());
+    gateway.stop().await;
+}
+
 /// A security token service whose keys are numbered and end after that time.
 async fn token_service(lifetime: Duration, gate: Option<Arc<Semaphore>>) -> StandIn {
     StandIn::start(move |asked, before| {

@@ -68,6 +68,9 @@ pub enum MintError {
     /// The request or the key does not lend itself to a signature.
     #[error("the request can't be signed: {0}")]
     Unsignable(&'static str),
+    /// The body is too large to be held, and has to be known before it is signed.
+    #[error("the body is too large to be signed")]
+    NotWhole,
     /// The gateway stopped in between.
     #[error("the gateway is stopping")]
     Interrupted,
@@ -79,7 +82,11 @@ impl MintError {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) | Self::Interrupted => true,
             Self::Refused { status, .. } => *status >= 500 || *status == 429,
-            Self::BadKey | Self::Unusable(_) | Self::Host(_) | Self::Unsignable(_) => false,
+            Self::BadKey
+            | Self::Unusable(_)
+            | Self::Host(_)
+            | Self::Unsignable(_)
+            | Self::NotWhole => false,
         }
     }
 
@@ -144,6 +151,7 @@ impl Credentials {
             return Ok(());
         }
         match credential {
+            CloudCredential::Aws(_) if !request.body().is_whole() => Err(MintError::NotWhole),
             CloudCredential::Aws(aws) => {
                 let keys = self.keys(provider, aws).await?;
                 let scope = Scope {

@@ -185,7 +185,9 @@ mod tests {
 
     async fn get(renewed: &Renewed<u32>, mint: &Mint, lifetime: u64) -> Result<u32, MintError> {
         let tasks = Tasks::default();
-        let result = renewed.get(&tasks, || std::future::ready(mint.now(lifetime))).await;
+        let result = renewed
+            .get(&tasks, || std::future::ready(mint.now(lifetime)))
+            .await;
         // A renewal ahead of the end has run, too, before the next step.
         tasks.drain(Duration::from_mins(1)).await;
         result

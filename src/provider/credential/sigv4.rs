@@ -78,10 +78,10 @@ pub(super) fn sign(
     Ok(())
 }
 
-/// The body's hash, in hex, without joining its pieces.
+/// The body's hash, in hex, without joining its pieces. All of it is in memory.
 fn hash(body: &Pieces) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
-    for piece in body.iter() {
+    for piece in body.in_memory() {
         context.update(piece);
     }
     let mut text = String::with_capacity(64);

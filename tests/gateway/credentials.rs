@@ -188,10 +188,11 @@ async fn a_body_that_is_too_large_to_hold_is_not_signed() {
     let text = document(&upstream.url, &format!("{STATIC}}}"));
     let text = text.strip_suffix('}').unwrap();
     let gateway = start(&format!(
-        "{text} \"gateway\": {{\"limits\": {{\"request_body_bytes\": 10}}}} }}"
+        "{text} \"gateway\": {{\"limits\": {{\"request_body_bytes\": 1024}}}} }}"
     ))
     .await;
-    let answer = ask(&gateway, "/model/anthropic.claude-v1:0/invoke").await;
+    let url = format!("{}/model/anthropic.claude-v1:0/invoke", gateway.url);
+    let answer = client::post(&url, "x".repeat(4_096)).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(upstream.asked().is_empty());
     gateway.stop().await;

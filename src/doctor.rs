@@ -290,7 +290,7 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
         );
         return;
     }
-    let Some(request) = question(provider) else {
+    let Some(mut request) = question(provider) else {
         report.add(
             name,
             Outcome::Failure,
@@ -298,6 +298,22 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
             "correct baseurl",
         );
         return;
+    };
+    let nobody = HeaderMap::new();
+    let added = app.credentials.add(provider, &nobody, &mut request);
+    if let Err(error) = added.await {
+        report.add(
+            name,
+            Outcome::Failure,
+            format!("its credential can't be had: {}", error.in_full()),
+            "correct authorization; a file, a profile or a metadata server is looked for where the gateway runs",
+        );
+        return;
+    }
+    let minted = if provider.cloud.is_some() {
+        ", its credential can be had"
+    } else {
+        ""
     };
     match tokio::time::timeout(PROVIDER_LIMIT, app.client.send(provider, request)).await {
         Err(_) => report.add(
@@ -325,12 +341,12 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
                 format!("reachable, but it answers {}", status.as_u16()),
                 "the provider has a problem of its own",
             ),
-            status => report.add(name, Outcome::Good, format!("answers ({})", status.as_u16()), ""),
+            status => report.add(name, Outcome::Good, format!("answers ({}){minted}", status.as_u16()), ""),
         },
     }
 }
 
-/// The list of models with the credential: providers know it, and it costs nothing. Bedrock's runtime has none, and refuses
+/// The list of models, still without the credential: providers know it, and it costs nothing. Bedrock's runtime has none, and refuses
 /// a bad credential all the same.
 fn question(provider: &Provider) -> Option<Request<Pieces>> {
     let dialect = provider.dialects.first().copied()?;
@@ -343,8 +359,7 @@ fn question(provider: &Provider) -> Option<Request<Pieces>> {
         Dialect::BedrockModelInvoke | Dialect::BedrockConverse => "/foundation-models",
     };
     let uri = target::upstream_uri(provider, dialect, &Uri::from_static(path)).ok()?;
-    let mut head = headers::to_provider(&HeaderMap::new(), dialect, provider, &[]);
-    headers::add_credential(&mut head, &HeaderMap::new(), provider).ok()?;
+    let head = headers::to_provider(&HeaderMap::new(), dialect, provider, &[]);
     let mut request = Request::new(Pieces::default());
     *request.uri_mut() = uri;
     *request.headers_mut() = head;

@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// A credential. Only [`Secret::expose`] gives its text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(std::sync::Arc<str>);
 
 impl Secret {

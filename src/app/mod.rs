@@ -25,7 +25,10 @@ use crate::{
     },
     metrics::{Metrics, StoreHealth},
     price,
-    provider::client::{self, Client},
+    provider::{
+        client::{self, Client},
+        credential::{Credentials, Host},
+    },
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
     server::{Names, Port, Server},
@@ -68,6 +71,8 @@ pub struct App {
     pub in_flight: InFlight,
     /// Connections to providers.
     pub client: Client,
+    /// What providers are paid with.
+    pub credentials: Credentials,
     /// Who has an address.
     pub resolver: Arc<Resolver<AnyWhoIs>>,
     /// Open connections by peer.
@@ -150,17 +155,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
              moments may be missing"
         );
     }
-    let sessions = Sessions::new(SESSIONS);
-    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
-    let anchors = store
-        .anchors(since)
-        .context("reading the latest sessions")?;
-    sessions.restore(
-        anchors
-            .into_iter()
-            .map(|known| (known.session, known.anchors, known.started)),
-    );
-
+    let sessions = latest_sessions(&store)?;
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);
     let requests = Tasks::default();
@@ -174,6 +169,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         allow_local: args.allow_local_upstreams,
         connect_timeout: config.gateway.timeouts.connect,
     });
+    let credentials = Credentials::new(client.clone(), Host::from_process(), background.clone());
     let resolver = Arc::new(Resolver::new(node.whois(), capabilities(&config)));
     let connections = Connections::new(limits(&config));
     let in_flight = InFlight::default();
@@ -184,6 +180,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         in_flight: in_flight.clone(),
         client: client.clone(),
+        credentials: credentials.clone(),
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
         node: node.clone(),
@@ -195,6 +192,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let proxy = Proxy {
         live: live.clone(),
         client,
+        credentials,
         sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
@@ -233,6 +231,21 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     stop(&app, &args, &background, &writer, &node).await;
     outcome
+}
+
+/// The sessions that may go on.
+fn latest_sessions(store: &Store) -> anyhow::Result<Sessions> {
+    let sessions = Sessions::new(SESSIONS);
+    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
+    let anchors = store
+        .anchors(since)
+        .context("reading the latest sessions")?;
+    sessions.restore(
+        anchors
+            .into_iter()
+            .map(|known| (known.session, known.anchors, known.started)),
+    );
+    Ok(sessions)
 }
 
 /// Opens the listeners. The future ends when one of them breaks.

@@ -46,8 +46,6 @@ const fn known(object: &'static str, key: &'static str, class: Class, note: &'st
 }
 
 const CORS: &str = "web pages are allowed by gateway.cors.origins only";
-const CLOUD: &str =
-    "cloud credentials are not supported; requests to this provider are answered with an error";
 
 /// The table.
 pub(crate) const KNOWN: &[Known] = &[
@@ -105,19 +103,6 @@ pub(crate) const KNOWN: &[Known] = &[
         Class::Advice,
         "it changes nothing here",
     ),
-    known("AuthorizationObject", "region", Class::Advice, CLOUD),
-    known("AuthorizationObject", "profile", Class::Advice, CLOUD),
-    known("AuthorizationObject", "access_key_id", Class::Advice, CLOUD),
-    known(
-        "AuthorizationObject",
-        "secret_access_key",
-        Class::Advice,
-        CLOUD,
-    ),
-    known("AuthorizationObject", "session_token", Class::Advice, CLOUD),
-    known("AuthorizationObject", "role_arn", Class::Advice, CLOUD),
-    known("AuthorizationObject", "endpoint", Class::Advice, CLOUD),
-    known("AuthorizationObject", "keyfile", Class::Advice, CLOUD),
     known(
         "Grant",
         "dst",

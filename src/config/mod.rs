@@ -8,6 +8,7 @@
 pub mod address;
 mod capability;
 mod check;
+pub mod cloud;
 mod docs;
 mod finding;
 pub mod grant;
@@ -32,6 +33,7 @@ pub use syntax::MAX_DOCUMENT_BYTES;
 pub(crate) use units::duration;
 
 use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};
+use cloud::CloudCredential;
 use grant::{Grant, Role, Src};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -64,8 +66,10 @@ pub struct Provider {
     pub description: String,
     /// Scheme and authority, with the path prefix that precedes every request path (no trailing slash).
     pub base: http::Uri,
-    /// How the credential is sent, and the credential.
+    /// How the key is sent, and the key.
     pub credential: Option<Credential>,
+    /// What requests are signed with, or tokens minted from, in place of a key.
+    pub cloud: Option<CloudCredential>,
     /// Why a configured credential is not there, in a plain sentence; requests that need it fail with it.
     pub missing_secret: Option<String>,
     /// What happens to the client's own credential.
@@ -103,6 +107,7 @@ impl Provider {
             description: String::new(),
             base,
             credential: None,
+            cloud: None,
             missing_secret: None,
             auth_mode: AuthMode::Override,
             models: Vec::new(),
@@ -123,15 +128,15 @@ impl Provider {
 /// Project and region on Vertex AI, as clients may leave them to the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vertex {
-    /// The project of the provider's credential; none when that has none.
+    /// From the document, else from the key file; none when neither names one.
     pub project: Option<Arc<str>>,
-    /// The region of the provider's host, or `global`.
+    /// From the document, else from the host's name, else `global`.
     pub region: Arc<str>,
     /// Paths without project and region get both.
     pub short_paths: bool,
 }
 
-/// How a provider is paid.
+/// A key and the way it is sent.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// Which header carries it.

@@ -152,15 +152,10 @@ fn the_reference_matrix_is_read() {
     assert_eq!(provider("gemini").dialects, [GeminiGenerateContent]);
     assert_eq!(provider("bedrock").dialects, [BedrockModelInvoke]);
     assert!(provider("self-hosted").tailnet);
-    assert!(
-        provider("vertex")
-            .credential
-            .as_ref()
-            .unwrap()
-            .secret
-            .expose()
-            .starts_with("keyfile::")
-    );
+    // Its key file is a sample.
+    let vertex = provider("vertex");
+    assert!(vertex.credential.is_none() && vertex.missing_secret.is_some());
+    assert_eq!(&*vertex.vertex.region, "global");
     let text = fixture("product/matrix.hujson");
     assert!(has(&text, "baseurl ends in /v1"));
     assert_eq!(

@@ -1,10 +1,12 @@
 //! The upstream side of one request: where it goes, what its head says, and the connection it takes.
 //!
-//! Owns: `headers` (what is dropped and added), `target` (the upstream URL), `edit` (the closed list of body edits) and
-//! `client` (connections: TLS, plain, proxy, tailnet). In: a permit's parts. Out: upstream requests and responses.
+//! Owns: `headers` (what is dropped and added), `target` (the upstream URL), `edit` (the closed list of body edits),
+//! `credential` (what the request is paid with) and `client` (connections: TLS, plain, proxy, tailnet). In: a permit's parts.
+//! Out: upstream requests and responses.
 //! Must not know: grants, records, pages.
 
 pub mod client;
+pub mod credential;
 pub mod edit;
 pub mod headers;
 pub mod target;
@@ -38,7 +40,10 @@ pub fn render_edits_markdown() -> String {
         let _ = writeln!(text, "| {side} | `{}` | {edit} | {} |", row.name, row.why);
     }
     text.push_str(
-        "\nThe provider's credential is added as its `authorization` says, and the lines of `add_headers` (of the grant, then of \
+        "\nThe provider's credential is added as its `authorization` says; where requests are signed (`aws-sigv4`), path and query \
+         go up in the one spelling that the signature covers, with everything but unreserved characters percent-encoded once. \
+         A provider with `auth_mode: passthrough` gets the client's `authorization` or `x-api-key`, and with an `authorization` its \
+         `chatgpt-account-id`; a signature (`AWS4-HMAC-SHA256`) is never passed on. The lines of `add_headers` (of the grant, then of \
          the provider) replace the client's lines of the same name.\n",
     );
     text

@@ -22,6 +22,7 @@ use crate::{
     policy::{self, Permit},
     provider::{
         client::{Client, Pieces, SendError, Upload, UploadError},
+        credential::{Credentials, MintError},
         edit::{self, Wanted},
         headers, target,
     },
@@ -56,6 +57,8 @@ pub struct Proxy {
     pub live: Live,
     /// Connections to providers.
     pub client: Client,
+    /// What providers are paid with.
+    pub credentials: Credentials,
     /// Which conversation a request belongs to.
     pub sessions: Sessions,
     /// Where records go.
@@ -222,7 +225,9 @@ impl Proxy {
         if !body.is_whole() {
             exchange.uploads(upload.clone());
         }
-        let request = upstream_request(permit, parts, body, usage_added)?;
+        let mut request = upstream_request(permit, parts, body, usage_added)?;
+        // Last, because a signature covers all that goes out.
+        self.pay(config, permit, parts, &mut request).await?;
 
         exchange.sent();
         let sent = self.send(config, permit, request).await;
@@ -278,6 +283,27 @@ impl Proxy {
             intake.run(idle).await?;
         }
         Ok(intake.finish())
+    }
+
+    /// Adds the credential, which may have to be minted first.
+    async fn pay(
+        &self,
+        config: &Config,
+        permit: &Permit,
+        parts: &Parts,
+        request: &mut Request<Pieces>,
+    ) -> Result<(), Failure> {
+        let provider = permit.provider();
+        let paid = self.credentials.add(provider, &parts.headers, request);
+        paid.await.map_err(|error| match error {
+            MintError::NotWhole => Failure::BodyTooLarge(config.gateway.limits.request_body_bytes),
+            error => Failure::NotPaid {
+                provider: provider.id.to_string(),
+                cause: error.to_string(),
+                detail: error.in_full(),
+                passing: error.is_passing(),
+            },
+        })
     }
 
     /// Sends the request and waits for the response head.
@@ -394,12 +420,6 @@ fn upstream_request(
     let uri = target::upstream_uri(provider, dialect, &parts.uri)
         .map_err(|error| Failure::BadRequest(error.to_string()))?;
     let mut head = headers::to_provider(&parts.headers, dialect, provider, permit.add_headers());
-    headers::add_credential(&mut head, &parts.headers, provider).map_err(|error| {
-        Failure::NoCredential {
-            provider: provider.id.to_string(),
-            missing: error.to_string(),
-        }
-    })?;
     if usage_added {
         head.insert(
             header::ACCEPT_ENCODING,

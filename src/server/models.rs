@@ -136,7 +136,9 @@ fn openai_row(config: &Config, model: &VisibleModel) -> Value {
             "id": provider.id,
             "name": provider.name,
             "description": provider.description,
-            "requires_client_auth": provider.auth_mode == AuthMode::Passthrough && provider.credential.is_none(),
+            "requires_client_auth": provider.auth_mode == AuthMode::Passthrough
+                && provider.credential.is_none()
+                && provider.cloud.is_none(),
             "upstream": "default",
         }},
     });

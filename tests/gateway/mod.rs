@@ -2,6 +2,7 @@
 
 mod bytes;
 mod commands;
+mod credentials;
 mod failures;
 mod lifecycle;
 mod protocols;

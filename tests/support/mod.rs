@@ -1,5 +1,6 @@
 //! What tests share: processes that announce themselves, an HTTP client, configurations.
 
+pub mod cloud;
 pub mod gateway;
 pub mod http;
 pub mod lab;

@@ -3,31 +3,83 @@
 //! Owns: the forms and defaults of `authorization` and `apikey`, and the advice about them. In: raw keys and what references
 //! led to. Out: a credential, or the plain reason why there is none. Must not know: addresses, models.
 
-use super::provider::Entry;
+use super::{cloud::Kind, provider::Entry};
 use crate::config::{
     AuthScheme, Credential,
+    cloud::CloudCredential,
     finding::{Class, Notes, member},
     raw, secrets,
 };
 use crate::{endpoint::Dialect, secret::Secret};
+use http::Uri;
 use std::sync::Arc;
+
+/// What `authorization` and `apikey` say, or why they say nothing.
+#[derive(Default)]
+pub(super) struct Payment {
+    /// A key that is sent.
+    pub(super) key: Option<Credential>,
+    /// A credential that signs or is minted.
+    pub(super) cloud: Option<CloudCredential>,
+    /// Why what is configured can't be used.
+    pub(super) missing: Option<String>,
+}
+
+impl Payment {
+    fn missing(reason: impl Into<String>) -> Self {
+        Self {
+            missing: Some(reason.into()),
+            ..Self::default()
+        }
+    }
+
+    fn cloud(found: Result<CloudCredential, String>) -> Self {
+        match found {
+            Ok(credential) => Self {
+                cloud: Some(credential),
+                ..Self::default()
+            },
+            Err(reason) => Self::missing(reason),
+        }
+    }
+
+    /// Whether anything is sent.
+    pub(super) const fn is_some(&self) -> bool {
+        self.key.is_some() || self.cloud.is_some()
+    }
+}
 
 impl Entry<'_> {
     /// How the provider is paid, or why it can't be.
-    pub(super) fn credential(
+    pub(super) fn payment(
         &self,
-        authorization: raw::Authorization,
-        apikey: Option<String>,
-        dialects: &[Dialect],
+        authorization: &raw::AuthorizationObject,
+        apikey: Option<&str>,
+        (dialects, base): (&[Dialect], Option<&Uri>),
         needed: bool,
         notes: &mut Notes,
-    ) -> (Option<Credential>, Option<String>) {
+    ) -> Payment {
         let at = self.at("authorization");
         if notes.is_damaged(&at) || notes.is_damaged(&member(&at, "type")) {
-            return (None, Some("its authorization can't be read".to_owned()));
+            return Payment::missing("its authorization can't be read");
         }
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let (apikey, value) = (filled(apikey), filled(authorization.value));
+        let apikey = apikey.filter(|text| !text.is_empty());
+        let value = authorization.value.as_deref();
+        let value = value.filter(|text| !text.is_empty());
+        if let Some(keyfile) = apikey.and_then(|text| self.keyfile(text)) {
+            let found = self.service_account(keyfile, &self.at("apikey"), notes);
+            return Payment::cloud(found);
+        }
+        let named = authorization.scheme.as_deref();
+        let named = named.filter(|text| !text.is_empty());
+        if let Some(kind) = named.and_then(Kind::read) {
+            if apikey.is_some() {
+                let message = "apikey is not sent with this type of authorization";
+                notes.add(Class::Advice, self.at("apikey"), message);
+            }
+            return Payment::cloud(self.cloud_credential(kind, authorization, base, notes));
+        }
+        self.unused(None, authorization, notes);
         if apikey.is_some() && value.is_some() {
             notes.add(
                 Class::Advice,
@@ -40,24 +92,20 @@ impl Entry<'_> {
             None => member(&at, "value"),
         };
         let anthropic_only = dialects == [Dialect::AnthropicMessages];
-        let scheme = match filled(authorization.scheme) {
+        let scheme = match named {
             None if anthropic_only => AuthScheme::XApiKey,
             None => AuthScheme::Bearer,
             Some(text) => {
-                let Some(scheme) = scheme(&text) else {
-                    let cloud = CLOUD.contains(&text.to_ascii_lowercase().as_str());
-                    let shown = if cloud { &text } else { secrets::echo(&text) };
+                let Some(scheme) = scheme(text) else {
                     let message = format!(
-                        "provider {} has invalid authorization type: {shown}",
-                        self.id
+                        "provider {} has invalid authorization type: {}",
+                        self.id,
+                        secrets::echo(text)
                     );
-                    let hint = if cloud {
-                        "cloud credentials are not supported by this version"
-                    } else {
-                        "a type is bearer, x-api-key, x-goog-api-key, hec or cf-aig-authorization"
-                    };
-                    notes.add(Class::Mistake, at, message).hint(hint);
-                    return (None, Some("its authorization type is not known".to_owned()));
+                    notes.add(Class::Mistake, at, message).hint(
+                        "a type is bearer, x-api-key, x-goog-api-key, hec, cf-aig-authorization, aws-sigv4, google-adc or google-service-account",
+                    );
+                    return Payment::missing("its authorization type is not known");
                 };
                 self.suits(scheme, dialects, notes);
                 scheme
@@ -70,18 +118,36 @@ impl Entry<'_> {
                     .add(Class::Advice, self.at("apikey"), message)
                     .hint("such as \"apikey\": \"env:OPENAI_API_KEY\"");
             }
-            return (None, None);
+            return Payment::default();
         };
         match self.secret(text, &secret_at, notes) {
-            Ok(secret) => (Some(Credential { scheme, secret }), None),
-            Err(reason) => (None, Some(reason)),
+            Ok(secret) => Payment {
+                key: Some(Credential { scheme, secret }),
+                ..Payment::default()
+            },
+            Err(reason) => Payment::missing(reason),
         }
     }
 
-    /// Follows a reference, and judges what it leads to.
-    fn secret(&self, text: String, path: &str, notes: &mut Notes) -> Result<Secret, String> {
-        let secret = match self.around.secrets.get(&text) {
-            Some(Ok(secret)) => secret.clone(),
+    /// The key file in an `apikey`, written there or where it refers to.
+    fn keyfile<'a>(&'a self, apikey: &'a str) -> Option<&'a str> {
+        let text = match self.around.secrets.get(apikey) {
+            Some(Ok(secret)) => secret.expose(),
+            Some(Err(_)) => return None,
+            None => apikey,
+        };
+        text.strip_prefix("keyfile::")
+    }
+
+    /// Follows a reference.
+    pub(super) fn follow(
+        &self,
+        text: &str,
+        path: &str,
+        notes: &mut Notes,
+    ) -> Result<Secret, String> {
+        match self.around.secrets.get(text) {
+            Some(Ok(secret)) => Ok(secret.clone()),
             Some(Err(error)) => {
                 let class = if error.is_mistake() {
                     Class::Mistake
@@ -92,10 +158,20 @@ impl Entry<'_> {
                 notes
                     .add(class, path, message)
                     .hint("requests to this provider are answered with an error until then");
-                return Err(error.to_string());
+                Err(error.to_string())
             }
-            None => Secret::new(text),
-        };
+            None => Ok(Secret::new(text)),
+        }
+    }
+
+    /// Follows a reference, and judges what it leads to.
+    pub(super) fn secret(
+        &self,
+        text: &str,
+        path: &str,
+        notes: &mut Notes,
+    ) -> Result<Secret, String> {
+        let secret = self.follow(text, path, notes)?;
         if secrets::is_placeholder(secret.expose()) {
             let message = format!("provider {}: the key looks like a placeholder", self.id);
             notes
@@ -151,9 +227,6 @@ impl Entry<'_> {
         Some(pem.into_bytes().into())
     }
 }
-
-/// Authorization types that are known and not supported.
-const CLOUD: [&str; 3] = ["aws-sigv4", "google-adc", "google-service-account"];
 
 /// Reads a scheme's name, in any case.
 fn scheme(text: &str) -> Option<AuthScheme> {

@@ -5,6 +5,7 @@
 //! judged. Must not know: who calls, what the configuration was before.
 
 mod access;
+mod cloud;
 mod credential;
 mod gateway;
 mod provider;
@@ -82,12 +83,18 @@ pub fn check(text: &str, options: &CheckOptions) -> Checked {
 /// Every text that may refer to a secret.
 fn references(document: &raw::Document) -> impl Iterator<Item = &str> {
     document.providers.values().flat_map(|provider| {
-        let object = provider.authorization.as_ref();
-        let value = object.and_then(|object| object.value.as_deref());
+        let object = provider.authorization.as_ref().map(|form| &form.0);
+        let of = |text: fn(&raw::AuthorizationObject) -> &Option<String>| {
+            object.and_then(|object| text(object).as_deref())
+        };
         [
             provider.apikey.as_deref(),
-            value,
             provider.extra_ca.as_deref(),
+            of(|object| &object.value),
+            of(|object| &object.access_key_id),
+            of(|object| &object.secret_access_key),
+            of(|object| &object.session_token),
+            of(|object| &object.keyfile),
         ]
         .into_iter()
         .flatten()

@@ -4,7 +4,7 @@
 //! nothing when it must not be used as written. Must not know: grants, other providers.
 
 use crate::config::{
-    AuthMode, CostRule, Provider, Vertex, address,
+    AuthMode, CostRule, Provider, address,
     address::Place,
     capability,
     finding::{Class, Notes, element, member},
@@ -61,16 +61,17 @@ pub(super) fn provider(
     let public = place == Some(Place::Public) && !tailnet;
     let models = entry.models(raw.models, notes);
     let dialects = entry.dialects(&raw.compatibility, notes);
-    let authorization = raw.authorization.unwrap_or_default();
-    let (credential, missing_secret) = entry.credential(
-        authorization,
-        raw.apikey,
-        &dialects,
+    let authorization = raw.authorization.unwrap_or_default().0;
+    let base = upstream.as_ref().map(|upstream| &upstream.base);
+    let payment = entry.payment(
+        &authorization,
+        raw.apikey.as_deref(),
+        (&dialects, base),
         public && auth_mode == Some(AuthMode::Override),
         notes,
     );
     let plain = upstream.as_ref().is_some_and(|upstream| upstream.plain);
-    if plain && public && credential.is_some() {
+    if plain && public && payment.is_some() {
         notes.add(
             Class::Advice,
             entry.at("baseurl"),
@@ -83,11 +84,13 @@ pub(super) fn provider(
         capability::headers(&raw.add_headers, &entry.at("add_headers"), &owner, notes);
     let model_cost_map = entry.cost_rules(raw.model_cost_map, notes);
     let extra_ca = entry.extra_ca(raw.extra_ca, notes);
+    let short_paths = raw.compatibility.experimental_gemini_cli_vertex_compat == Some(true);
+    let cloud = payment.cloud.as_ref();
+    let vertex = entry.vertex(&authorization, base, cloud, short_paths, notes);
     let (upstream, auth_mode) = (upstream?, auth_mode?);
     if !readable {
         return None;
     }
-    let region_host = upstream.base.host().unwrap_or_default().to_owned();
     Some(Provider {
         id: id.into(),
         name: raw
@@ -96,8 +99,9 @@ pub(super) fn provider(
             .unwrap_or_else(|| id.to_owned()),
         description: raw.description.unwrap_or_default(),
         base: upstream.base,
-        credential,
-        missing_secret,
+        credential: payment.key,
+        cloud: payment.cloud,
+        missing_secret: payment.missing,
         auth_mode,
         models,
         dialects,
@@ -109,19 +113,8 @@ pub(super) fn provider(
         model_cost_map,
         capture: capture.unwrap_or_default().max(around.capture),
         extra_ca,
-        vertex: Vertex {
-            project: None,
-            region: region_of(&region_host),
-            short_paths: raw.compatibility.experimental_gemini_cli_vertex_compat == Some(true),
-        },
+        vertex,
     })
-}
-
-/// The region that a Vertex host names; `aiplatform.googleapis.com` alone is the global one.
-fn region_of(host: &str) -> Arc<str> {
-    host.strip_suffix("-aiplatform.googleapis.com")
-        .unwrap_or("global")
-        .into()
 }
 
 impl Entry<'_> {

@@ -72,9 +72,38 @@ Wherever a key is expected, it can be
 - `\"file:NAME\"`, a file below `--secrets-dir` (by default `$CREDENTIALS_DIRECTORY`). Files are read again on reload.
 
 Secrets appear in no log, page, capture or error. A key that cannot be found is a warning; requests to its provider are
-answered with an error that says so. A save through a page cannot send a stored secret elsewhere: when the address or the
-authorization type of a provider changes, the secret has to be entered again, and new references are possible only in the
+answered with an error that says so. A save through a page cannot send a stored secret elsewhere: when the address, the
+authorization type, the endpoint or the role of a provider changes, the secret has to be entered again, and new references are possible only in the
 file itself.
+
+## Cloud credentials
+
+Some types of `authorization` send no key, but sign every request or mint tokens for it:
+
+| `type` | needs | does |
+| --- | --- | --- |
+| `aws-sigv4` | `region`, and either `profile` or `access_key_id` with `secret_access_key` (and `session_token`); `role_arn` to assume a role with them | signs each request for Bedrock (AWS Signature Version 4) |
+| `google-adc` | nothing: the host's `GOOGLE_APPLICATION_CREDENTIALS`, else gcloud's file, else the metadata server | sends access tokens of the application-default credentials |
+| `google-service-account` | `keyfile` | sends access tokens of the service account; the same as `\"apikey\": \"keyfile::BASE64\"` |
+
+```json
+\"bedrock\": { \"baseurl\": \"https://bedrock-runtime.us-east-1.amazonaws.com\", \"models\": [\"us.anthropic.claude-opus-4-7\"],
+  \"compatibility\": { \"bedrock\": true },
+  \"authorization\": { \"type\": \"aws-sigv4\", \"region\": \"us-east-1\", \"profile\": \"bedrock\" } },
+\"vertex\": { \"baseurl\": \"https://aiplatform.googleapis.com\", \"models\": [\"gemini-2.5-flash\"],
+  \"compatibility\": { \"vertex\": true },
+  \"authorization\": { \"type\": \"google-service-account\", \"keyfile\": \"file:vertex.json\" } }
+```
+
+Tokens and temporary keys are kept in memory and renewed ahead of their end, one renewal at a time. While one is valid, a
+renewal that fails fails no request; without a valid one requests get a 502 that names the provider and the cause, and one
+past its end is never sent. They are fetched over the host's network by the same rules as requests (`HTTPS_PROXY`,
+`extra_ca`), or through the node where the endpoint's address is on the tailnet.
+
+Endpoints (`endpoint`, a key file's `token_uri`) have to be `https://`, except on private networks, and on the gateway's own
+host or link only with `--allow-local-upstreams`. The one exception is Google's metadata server at its fixed address, which
+only `google-adc` asks, and which is never asked through a proxy. Because `google-adc` and `profile` use what the host
+holds, a save through a page can't add them: only the file on the host can.
 
 ## Providers on the gateway's own host
 

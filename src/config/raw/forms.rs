@@ -20,22 +20,18 @@ impl<'de> Deserialize<'de> for Authorization {
             type Value = Authorization;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a scheme's name or an object with type and value")
+                f.write_str("a type's name or an object with a type")
             }
 
             fn visit_str<E: de::Error>(self, scheme: &str) -> Result<Authorization, E> {
-                Ok(Authorization {
+                Ok(Authorization(AuthorizationObject {
                     scheme: Some(scheme.to_owned()),
-                    value: None,
-                })
+                    ..AuthorizationObject::default()
+                }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Authorization, A::Error> {
-                let object = AuthorizationObject::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Authorization {
-                    scheme: object.scheme,
-                    value: object.value,
-                })
+                AuthorizationObject::deserialize(MapAccessDeserializer::new(map)).map(Authorization)
             }
         }
         deserializer.deserialize_any(Form)

@@ -34,9 +34,9 @@ pub(crate) struct Provider {
     pub(crate) baseurl: Option<String>,
     /// Exact model names that it serves. They may contain `/`, `:`, `@` and `.`; they are sent as they are.
     pub(crate) models: Vec<String>,
-    /// How the key is sent: `bearer`, `x-api-key`, `x-goog-api-key`, `hec` or `cf-aig-authorization`. Also accepted as an object that holds the key.
+    /// How the key is sent: `bearer`, `x-api-key`, `x-goog-api-key`, `hec` or `cf-aig-authorization`. As an object it also holds the key, or names a cloud's credential.
     pub(crate) authorization: Option<Authorization>,
-    /// The key: the text itself, `env:NAME` or `file:NAME` (see [secrets](#secrets)).
+    /// The key: the text itself, `env:NAME` or `file:NAME` (see [secrets](#secrets)). `keyfile::` and a Google key file in base64 mints access tokens, whatever `authorization` says.
     pub(crate) apikey: Option<String>,
     /// Reach it through the tailnet only, never over the host's network. By default true for tailnet addresses and `*.ts.net` names.
     pub(crate) tailnet: Option<bool>,
@@ -64,24 +64,37 @@ pub(crate) struct Provider {
     pub(crate) extra_ca: Option<String>,
 }
 
-/// How a provider's key is sent: a scheme's name, or an object that also holds the key.
+/// How a provider is paid: a type's name, or an object that also holds what the type needs.
 #[derive(Default)]
-pub(crate) struct Authorization {
-    /// The scheme's name.
-    pub(crate) scheme: Option<String>,
-    /// The key, in the object form.
-    pub(crate) value: Option<String>,
-}
+pub(crate) struct Authorization(pub(crate) AuthorizationObject);
 
 /// The object form of `authorization`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct AuthorizationObject {
-    /// How the key is sent: `bearer`, `x-api-key`, `x-goog-api-key`, `hec` or `cf-aig-authorization`, in any case.
+pub(crate) struct AuthorizationObject {
+    /// How the key is sent: `bearer`, `x-api-key`, `x-goog-api-key`, `hec` or `cf-aig-authorization`, in any case. Or how the gateway signs or mints: `aws-sigv4`, `google-adc` or `google-service-account` (see [cloud credentials](#cloud-credentials)).
     #[serde(rename = "type")]
-    scheme: Option<String>,
+    pub(crate) scheme: Option<String>,
     /// The key: the text itself, `env:NAME` or `file:NAME`. `apikey` wins when both are there.
-    value: Option<String>,
+    pub(crate) value: Option<String>,
+    /// `aws-sigv4`: the region that requests are signed for. Google types: the region that takes the place of `_aperture_auto_vertex_region_` in paths. By default the one in the host's name; for Google, else `global`.
+    pub(crate) region: Option<String>,
+    /// `aws-sigv4`: a profile of the AWS files on the gateway's host (`AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`, else `~/.aws/`). Instead of keys here.
+    pub(crate) profile: Option<String>,
+    /// `aws-sigv4`: the access key's id; the text itself, `env:NAME` or `file:NAME`.
+    pub(crate) access_key_id: Option<String>,
+    /// `aws-sigv4`: the access key; the text itself, `env:NAME` or `file:NAME`.
+    pub(crate) secret_access_key: Option<String>,
+    /// `aws-sigv4`: the token that belongs to temporary keys; the text itself, `env:NAME` or `file:NAME`.
+    pub(crate) session_token: Option<String>,
+    /// `aws-sigv4`: a role to assume with the keys. Its temporary keys are renewed ahead of their end.
+    pub(crate) role_arn: Option<String>,
+    /// `aws-sigv4`: the security token service, by default the region's own. `google-adc`: the metadata server, by default what the host has.
+    pub(crate) endpoint: Option<String>,
+    /// `google-service-account`: the key file, as `file:NAME`, `env:NAME`, its JSON as a text, or that in base64.
+    pub(crate) keyfile: Option<String>,
+    /// Google types: the project that takes the place of `_aperture_auto_vertex_project_id_` in paths. By default the key file's.
+    pub(crate) project: Option<String>,
 }
 
 /// Formats that a provider speaks.

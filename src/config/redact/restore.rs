@@ -48,7 +48,7 @@ pub fn restore(edited: &str, stored: &str) -> Result<String, Vec<Finding>> {
         let placeholder = site.value.contains(PLACEHOLDER);
         let reference = site.context == rules::Context::Secret && rules::is_reference(&site.value);
         let certificate = site.path.ends_with(".extra_ca") && rules::is_reference(&site.value);
-        if !placeholder && !reference && !certificate {
+        if !placeholder && !reference && !certificate && !uses_the_host(site) {
             continue;
         }
         let as_stored = shown
@@ -93,7 +93,16 @@ pub fn restore(edited: &str, stored: &str) -> Result<String, Vec<Finding>> {
     }
 }
 
-/// Everything that decides where the secret at a path is sent.
+/// Whether a value has the gateway use a credential that its host holds: a reference without the word.
+fn uses_the_host(site: &super::Site) -> bool {
+    let path = site.path.as_str();
+    let profile = path.ends_with(".authorization.profile") && !site.value.is_empty();
+    let adc = (path.ends_with(".authorization") || path.ends_with(".authorization.type"))
+        && site.value.eq_ignore_ascii_case("google-adc");
+    profile || adc
+}
+
+/// Everything that decides where the secret at a path is sent, and what it opens there.
 fn destination(document: &Value, path: &str) -> Value {
     let key = |object: &Value, key: &str| object.get(key).cloned().unwrap_or(Value::Null);
     let target = |object: &Value| {
@@ -110,6 +119,7 @@ fn destination(document: &Value, path: &str) -> Value {
             key(object, "baseurl"),
             key(object, "url"),
             key(object, "endpoint"),
+            key(object, "role_arn"),
             key(object, "tailnet"),
             authorization,
             object

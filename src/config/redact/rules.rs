@@ -25,8 +25,8 @@ pub(super) enum Context {
 }
 
 /// Keys of an `authorization` object that hold no secret.
-const OPEN_AUTHORIZATION: [&str; 8] = [
-    "type", "region", "profile", "role_arn", "endpoint", "name", "in", "username",
+const OPEN_AUTHORIZATION: [&str; 9] = [
+    "type", "region", "profile", "role_arn", "endpoint", "project", "name", "in", "username",
 ];
 /// Parts of key names that mean a secret.
 const SECRET_NAMES: [&str; 8] = [

@@ -114,6 +114,79 @@ fn a_stored_secret_goes_nowhere_else() {
     assert!(restore(&anew, STORED).unwrap().contains("fresh"));
 }
 
+const CLOUDS: &str = r#"{ "providers": {
+  "aws": { "baseurl": "https://a.example", "authorization": { "type": "aws-sigv4", "region": "us-east-1", "access_key_id": "first-secret", "secret_access_key": "second-secret", "session_token": "third-secret", "role_arn": "arn:aws:iam::1:role/r", "endpoint": "https://sts.example" } },
+  "host": { "baseurl": "https://b.example", "authorization": { "type": "aws-sigv4", "region": "us-east-1", "profile": "bedrock" } },
+  "adc": { "baseurl": "https://c.example", "authorization": { "type": "google-adc", "project": "acme" } },
+  "short": { "baseurl": "https://d.example", "authorization": "google-adc" },
+  "account": { "baseurl": "https://e.example", "authorization": { "type": "google-service-account", "keyfile": "{\"private_key\":\"fourth-secret\"}" } },
+  "old": { "baseurl": "https://f.example", "apikey": "keyfile::ZmlmdGgtc2VjcmV0" },
+  "plain": { "baseurl": "https://g.example", "authorization": { "type": "bearer" } },
+} }
+"#;
+
+#[test]
+fn cloud_credentials_are_secrets_and_stay_where_they_are() {
+    let shown = redact(CLOUDS);
+    for word in ["first", "second", "third", "fourth", "ZmlmdGg"] {
+        assert!(!shown.contains(word), "{word}: {shown}");
+    }
+    for word in [
+        "us-east-1",
+        "role/r",
+        "https://sts.example",
+        "bedrock",
+        "acme",
+    ] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert_eq!(restore(&shown, CLOUDS).unwrap(), CLOUDS);
+    let paths = |from: &str, to: &str| -> Vec<String> {
+        let edited = shown.replacen(from, to, 1);
+        assert_ne!(edited, shown, "{from}");
+        match restore(&edited, CLOUDS) {
+            Ok(_) => Vec::new(),
+            Err(findings) => findings.into_iter().map(|finding| finding.path).collect(),
+        }
+    };
+    // Elsewhere, by another token service, in another role: all three keys have to come anew.
+    let keys = ["access_key_id", "secret_access_key", "session_token"]
+        .map(|key| format!("providers.aws.authorization.{key}"));
+    for (from, to) in [
+        ("https://a.example", "https://evil.example"),
+        ("https://sts.example", "https://evil.example"),
+        ("role/r", "role/admin"),
+    ] {
+        assert_eq!(paths(from, to), keys, "{to}");
+    }
+    // What the host holds is a reference without the word.
+    let profile = ["providers.host.authorization.profile"];
+    assert_eq!(paths("https://b.example", "https://evil.example"), profile);
+    assert_eq!(
+        paths("\"profile\": \"bedrock\"", "\"profile\": \"admin\""),
+        profile
+    );
+    let adc = ["providers.adc.authorization.type"];
+    assert_eq!(paths("https://c.example", "https://evil.example"), adc);
+    let metadata = "\"project\": \"acme\", \"endpoint\": \"https://evil.example\"";
+    assert_eq!(paths("\"project\": \"acme\"", metadata), adc);
+    let short = ["providers.short.authorization"];
+    assert_eq!(paths("https://d.example", "https://evil.example"), short);
+    let added = ["providers.plain.authorization.type"];
+    assert_eq!(paths("\"bearer\"", "\"google-adc\""), added);
+    for (from, path) in [
+        (
+            "https://e.example",
+            "providers.account.authorization.keyfile",
+        ),
+        ("https://f.example", "providers.old.apikey"),
+    ] {
+        assert_eq!(paths(from, "https://evil.example"), [path]);
+    }
+    // What opens nothing can change.
+    assert!(paths("\"acme\"", "\"other\"").is_empty());
+}
+
 #[test]
 fn a_text_that_is_no_document_is_not_shown() {
     let shown = redact("{ \"apikey\": \"first-secret\", ");

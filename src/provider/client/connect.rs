@@ -3,7 +3,7 @@
 //! Owns: the connector below TLS (plain TCP, outbound proxy, tailnet) and the TLS configuration.
 //! Must not know: requests.
 
-use super::Options;
+use super::{Network, Options};
 use crate::{config::address::is_local, tailnet::Io};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
@@ -47,18 +47,19 @@ pub(super) struct Connector {
 enum Way {
     Host {
         direct: HttpConnector<Resolver>,
-        proxies: Arc<Matcher>,
+        proxies: Option<Arc<Matcher>>,
     },
     Tailnet(Option<Dial>),
 }
 
 impl Connector {
-    pub(super) fn new(tailnet: bool, options: &Options) -> Self {
-        let way = if tailnet {
+    pub(super) fn new(network: Network, options: &Options) -> Self {
+        let way = if network == Network::Tailnet {
             Way::Tailnet(options.dial.clone())
         } else {
+            let own_link = network == Network::OwnLink;
             let mut direct = HttpConnector::new_with_resolver(Resolver {
-                allow_local: options.allow_local,
+                allow_local: own_link || options.allow_local,
                 inner: GaiResolver::new(),
             });
             direct.enforce_http(false);
@@ -66,7 +67,8 @@ impl Connector {
             direct.set_keepalive(Some(Duration::from_mins(1)));
             Way::Host {
                 direct,
-                proxies: Arc::new(Matcher::from_env()),
+                // A proxy's own link is not this host's: its metadata server would answer for another machine.
+                proxies: (!own_link).then(|| Arc::new(Matcher::from_env())),
             }
         };
         Self {
@@ -103,7 +105,7 @@ async fn connect(way: Way, uri: http::Uri, timeout: Duration) -> Result<Stream, 
             mut direct,
             proxies,
         } => {
-            let stream = match proxies.intercept(&uri) {
+            let stream = match proxies.and_then(|proxies| proxies.intercept(&uri)) {
                 Some(proxy) => {
                     let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
                     if let Some(auth) = proxy.basic_auth() {

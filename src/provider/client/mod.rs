@@ -36,10 +36,21 @@ pub struct Options {
     pub connect_timeout: Duration,
 }
 
+/// The network that a connection is made over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// The host's, through an outbound proxy where the environment names one.
+    Host,
+    /// The tailnet's, through the node.
+    Tailnet,
+    /// The host's own link and itself, never through a proxy: metadata servers, and nothing that a provider is.
+    OwnLink,
+}
+
 /// One kind of connection: pools are kept by it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Kind {
-    tailnet: bool,
+    network: Network,
     extra_ca: Option<Arc<[u8]>>,
 }
 
@@ -81,7 +92,26 @@ impl Client {
         provider: &Provider,
         request: Request<Pieces>,
     ) -> Result<Response<Incoming>, SendError> {
-        let pool = self.pool(provider)?;
+        let network = if provider.tailnet {
+            Network::Tailnet
+        } else {
+            Network::Host
+        };
+        self.send_over(network, provider.extra_ca.as_ref(), request)
+            .await
+    }
+
+    /// The same for an errand of the gateway's own, such as the fetching of a credential.
+    pub async fn send_over(
+        &self,
+        network: Network,
+        extra_ca: Option<&Arc<[u8]>>,
+        request: Request<Pieces>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let pool = self.pool(Kind {
+            network,
+            extra_ca: extra_ca.cloned(),
+        })?;
         pool.request(request).await.map_err(|error| {
             let text = causes(&error);
             if error.is_connect() {
@@ -92,11 +122,7 @@ impl Client {
         })
     }
 
-    fn pool(&self, provider: &Provider) -> Result<Pool, SendError> {
-        let kind = Kind {
-            tailnet: provider.tailnet,
-            extra_ca: provider.extra_ca.clone(),
-        };
+    fn pool(&self, kind: Kind) -> Result<Pool, SendError> {
         let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(&kind) {
             return Ok(pool.clone());
@@ -106,7 +132,7 @@ impl Client {
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Connector::new(kind.tailnet, &self.options));
+            .wrap_connector(Connector::new(kind.network, &self.options));
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())

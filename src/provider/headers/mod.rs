@@ -345,30 +345,20 @@ pub fn to_provider(
     head
 }
 
-/// Adds the credential as the provider's `auth_mode` says.
+/// Adds the client's own credential or the provider's key, as its `auth_mode` says; whether anything was added comes back.
 pub fn add_credential(
     head: &mut HeaderMap,
     client: &HeaderMap,
     provider: &Provider,
-) -> Result<(), BadCredential> {
+) -> Result<bool, BadCredential> {
     if provider.auth_mode == AuthMode::None {
-        return Ok(());
+        return Ok(false);
     }
-    if provider.auth_mode == AuthMode::Passthrough {
-        let own = [header::AUTHORIZATION.as_str(), "x-api-key"];
-        let mut any = false;
-        for name in own {
-            if let Some(value) = client.get(name) {
-                head.insert(HeaderName::from_static(name), sensitive(value.clone()));
-                any = true;
-            }
-        }
-        if any {
-            return Ok(());
-        }
+    if provider.auth_mode == AuthMode::Passthrough && pass_through(head, client) {
+        return Ok(true);
     }
     let Some(credential) = &provider.credential else {
-        return Ok(());
+        return Ok(false);
     };
     let key = credential.secret.expose();
     let (name, text) = match credential.scheme {
@@ -383,7 +373,28 @@ pub fn add_credential(
     };
     let value = HeaderValue::try_from(text).map_err(|_| BadCredential)?;
     head.insert(name, sensitive(value));
-    Ok(())
+    Ok(true)
+}
+
+/// Sends the client's own credential on; whether it has one comes back.
+fn pass_through(head: &mut HeaderMap, client: &HeaderMap) -> bool {
+    // A signature covers the head that the client sent to this gateway: no provider could verify it.
+    let signature = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-");
+    let token = client
+        .get(header::AUTHORIZATION)
+        .filter(|value| !signature(value));
+    let key = client.get("x-api-key");
+    if let Some(value) = token {
+        head.insert(header::AUTHORIZATION, sensitive(value.clone()));
+        // A ChatGPT subscription's token counts for the account that stands beside it.
+        if let Some(account) = client.get("chatgpt-account-id") {
+            head.insert("chatgpt-account-id", account.clone());
+        }
+    }
+    if let Some(value) = key {
+        head.insert("x-api-key", sensitive(value.clone()));
+    }
+    token.is_some() || key.is_some()
 }
 
 /// The key has characters that no header can carry.

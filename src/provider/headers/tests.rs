@@ -34,6 +34,10 @@ fn no_client_credential_and_no_forged_identity_reaches_the_provider() {
         ("cookie", "client"),
         ("proxy-authorization", "client"),
         ("x-amz-security-token", "client"),
+        ("x-amz-date", "client"),
+        ("x-amz-content-sha256", "client"),
+        ("amz-sdk-request", "client"),
+        ("amz-sdk-invocation-id", "client"),
         ("x-forwarded-for", "client"),
         ("x-forwarded-user", "client"),
         ("tailscale-user-login", "client"),
@@ -167,6 +171,30 @@ fn auth_modes() {
     )
     .unwrap();
     assert!(upstream.is_empty());
+}
+
+#[test]
+fn a_subscription_needs_its_account_and_a_signature_never_passes() {
+    let p = provider(AuthMode::Passthrough, AuthScheme::Bearer);
+    let with = |authorization: &str, key: &str| {
+        let client = head(&[
+            ("authorization", authorization),
+            (key, "own"),
+            ("chatgpt-account-id", "account"),
+        ]);
+        let mut upstream = HeaderMap::new();
+        assert!(add_credential(&mut upstream, &client, &p).unwrap());
+        upstream
+    };
+    let upstream = with("Bearer mine", "x-other");
+    assert_eq!(upstream["chatgpt-account-id"], "account");
+    assert_eq!(upstream.len(), 2);
+    let upstream = with("AWS4-HMAC-SHA256 Credential=mine", "x-other");
+    assert_eq!(upstream["authorization"], "Bearer s3cret");
+    assert_eq!(upstream.len(), 1);
+    let upstream = with("AWS4-HMAC-SHA256 Credential=mine", "x-api-key");
+    assert_eq!(upstream["x-api-key"], "own");
+    assert_eq!(upstream.len(), 1);
 }
 
 #[test]

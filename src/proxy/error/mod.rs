@@ -53,6 +53,17 @@ pub enum Failure {
         /// What is missing.
         missing: String,
     },
+    /// The provider's credential can't be minted, or the request not be signed with it.
+    NotPaid {
+        /// The provider's id.
+        provider: String,
+        /// Why, in words that are fit for clients.
+        cause: String,
+        /// The same in full, for the log and administrators.
+        detail: String,
+        /// Whether it may work in a moment.
+        passing: bool,
+    },
     /// No connection to the provider.
     Unreachable {
         /// The provider's id.
@@ -280,6 +291,20 @@ impl Failure {
                 false,
                 Level::ERROR,
             ),
+            Self::NotPaid {
+                provider,
+                cause,
+                passing,
+                ..
+            } => row(
+                StatusCode::BAD_GATEWAY,
+                "not_paid",
+                "api_error",
+                "provider_credential_failed",
+                format!("the credential for provider {provider} can't be had: {cause}"),
+                *passing,
+                Level::WARN,
+            ),
             Self::Unreachable { provider, .. } => row(
                 StatusCode::BAD_GATEWAY,
                 "unreachable",
@@ -368,6 +393,18 @@ impl Failure {
                 provider: provider(),
                 missing: "environment variable ACME_API_KEY".into(),
             },
+            Self::NotPaid {
+                provider: provider(),
+                cause: "its token endpoint refused with 400 (invalid_grant)".into(),
+                detail: detail(),
+                passing: false,
+            },
+            Self::NotPaid {
+                provider: provider(),
+                cause: "its token endpoint gave no answer within 10 s".into(),
+                detail: detail(),
+                passing: true,
+            },
             Self::Unreachable {
                 provider: provider(),
                 detail: detail(),
@@ -390,6 +427,7 @@ impl Failure {
         match self {
             Self::Unreachable { detail, .. }
             | Self::Broken { detail, .. }
+            | Self::NotPaid { detail, .. }
             | Self::Unidentified(Unidentified::Failed(detail)) => Some(detail),
             Self::NoCredential { missing, .. } => Some(missing),
             Self::Unidentified(
@@ -463,6 +501,7 @@ impl Failure {
             | Self::WebSocket
             | Self::BadRequest(_)
             | Self::NoCredential { .. }
+            | Self::NotPaid { .. }
             | Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::Timeout { .. }

@@ -247,20 +247,33 @@ proptest! {
         output in 0..100_000_u64,
         thought in 0..4_u64,
         web_searches in 0..5_u64,
+        media in (0..4_u64, 0..4_u64, 0..4_u64, 0..4_u64, 0..4_u64),
+        file_searches in 0..5_u64,
         day in 20_454..21_400_u64,
-        tier in prop::option::of(prop_oneof![Just("default"), Just("flex"), Just("priority"), Just("fast"), Just("unheard-of")]),
+        tier in prop::option::of(prop_oneof![Just("default"), Just("flex"), Just("priority"), Just("fast"), Just("batch"), Just("unheard-of")]),
     ) {
         let entry = &ENTRIES[which.index(ENTRIES.len())];
         let cache_read = input * shares.0 / 8;
         let written = input * shares.1 / 8;
         let cache_write_1h = written * shares.2 / 2;
+        let cached_audio = cache_read * media.0 / 8;
+        let cached_image = cache_read * media.1 / 8;
+        let fresh = input - cache_read - written;
+        let reasoning = output * thought / 8;
         let usage = Usage {
-            input: input - cache_read - written,
+            audio_input: cached_audio + fresh * media.2 / 8,
+            image_input: cached_image + fresh * media.3 / 8,
+            cached_audio,
+            cached_image,
+            audio_output: (output - reasoning) * media.4 / 8,
+            image_output: (output - reasoning) * media.0 / 8,
+            file_searches,
+            input: fresh,
             cache_read,
             cache_write: written - cache_write_1h,
             cache_write_1h,
             output,
-            reasoning: output * thought / 4,
+            reasoning,
             web_searches,
             ..Usage::default()
         };
@@ -278,12 +291,22 @@ proptest! {
             (UsageKey::OUTPUT_TOKENS, output as f64),
             (UsageKey::OUTPUT_REASONING_TOKENS, usage.reasoning as f64),
             (UsageKey::WEB_SEARCHES, web_searches as f64),
+            (UsageKey::INPUT_AUDIO_TOKENS, usage.audio_input as f64),
+            (UsageKey::INPUT_IMAGE_TOKENS, usage.image_input as f64),
+            (UsageKey::CACHE_AUDIO_READ_TOKENS, cached_audio as f64),
+            (UsageKey::CACHE_IMAGE_READ_TOKENS, cached_image as f64),
+            (UsageKey::OUTPUT_AUDIO_TOKENS, usage.audio_output as f64),
+            (UsageKey::OUTPUT_IMAGE_TOKENS, usage.image_output as f64),
+            (UsageKey::STORAGE_SEARCHES, file_searches as f64),
         ]);
         let mut request = PriceRequest::new(entry.model, &theirs)
             .with_provider_id(provider)
             .with_timestamp(UNIX_EPOCH + Duration::from_secs(day * 86_400 + 3_600));
         if let Some(tier) = tier {
-            request = request.with_price_context("service_tier", tier);
+            request = match tier {
+                "batch" => request.with_price_context("processing", tier),
+                other => request.with_price_context("service_tier", other),
+            };
         }
         let theirs = Calculator::bundled().calculate(&request).unwrap().total_price;
         let at = Timestamp(day * 86_400_000 + 3_600_000);

@@ -73,7 +73,7 @@ struct Step {
 pub enum BasisSource {
     /// Its `cost_basis`.
     Explicit,
-    /// Its dialects, because `auto_cost_basis` is on.
+    /// Its host or its dialects, because `auto_cost_basis` is on.
     Inferred,
 }
 
@@ -141,7 +141,7 @@ pub fn resolve_basis<'a>(
 ) -> Option<Basis<'a>> {
     let (catalogue, source) = match &provider.cost_basis {
         Some(basis) => (basis.as_str(), BasisSource::Explicit),
-        None if config.auto_cost_basis => (infer(&provider.dialects)?, BasisSource::Inferred),
+        None if config.auto_cost_basis => (infer(provider)?, BasisSource::Inferred),
         None => return None,
     };
     let rule = provider
@@ -153,14 +153,17 @@ pub fn resolve_basis<'a>(
         source,
         model: rule
             .and_then(|rule| rule.as_model.as_deref())
-            .unwrap_or(model),
+            .unwrap_or_else(|| out_of_arn(model)),
         adjustment_ppm: rule.map_or(CostRule::UNCHANGED, |rule| rule.adjustment_ppm),
     })
 }
 
-/// The catalogue that a provider's dialects stand for, the more telling dialect first.
-fn infer(dialects: &[Dialect]) -> Option<&'static str> {
-    let speaks = |dialect| dialects.contains(&dialect);
+/// The catalogue that a provider's host stands for, else its dialects, the more telling dialect first.
+fn infer(provider: &Provider) -> Option<&'static str> {
+    if let Some(known) = provider.base.host().and_then(by_host) {
+        return Some(known);
+    }
+    let speaks = |dialect| provider.dialects.contains(&dialect);
     if speaks(Dialect::AnthropicMessages) {
         Some("anthropic")
     } else if speaks(Dialect::OpenaiResponses) || speaks(Dialect::OpenaiChat) {
@@ -173,6 +176,48 @@ fn infer(dialects: &[Dialect]) -> Option<&'static str> {
         Some("bedrock")
     } else {
         None
+    }
+}
+
+/// Hosts that sell under their own prices, whatever dialect they speak.
+fn by_host(host: &str) -> Option<&'static str> {
+    let host = host.to_ascii_lowercase();
+    let within = |domain: &str| {
+        host.strip_suffix(domain)
+            .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    if within("openrouter.ai") {
+        Some("openrouter")
+    } else if within("openai.azure.com")
+        || within("services.ai.azure.com")
+        || within("cognitiveservices.azure.com")
+    {
+        Some("azure")
+    } else if host == "aiplatform.googleapis.com" || host.ends_with("-aiplatform.googleapis.com") {
+        Some("vertex")
+    } else if within("amazonaws.com") && host.starts_with("bedrock") {
+        let region = host.split('.').nth(1).unwrap_or_default();
+        Some(match region.split('-').next() {
+            Some("us") => "bedrock-us",
+            Some("eu") => "bedrock-eu",
+            Some("ap") => "bedrock-ap",
+            _ => "bedrock",
+        })
+    } else {
+        None
+    }
+}
+
+/// The id at the end of the ARN of a foundation model or of an inference profile of Bedrock's own; anything else as it is.
+fn out_of_arn(model: &str) -> &str {
+    match model.rsplit_once('/') {
+        Some((arn, id))
+            if arn.starts_with("arn:")
+                && (arn.ends_with(":foundation-model") || arn.ends_with(":inference-profile")) =>
+        {
+            id
+        }
+        _ => model,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The real binary on its development listener.
 
+mod accounts;
 mod bytes;
 mod commands;
 mod failures;

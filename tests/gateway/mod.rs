@@ -7,6 +7,7 @@ mod failures;
 mod lifecycle;
 mod protocols;
 mod random;
+mod reprice;
 mod streams;
 mod usage;
 mod wire;

@@ -30,8 +30,8 @@ const CATALOGUES: [(&str, &[&str], &[&str]); 7] = [
     ("openrouter", &["openrouter"], &["openrouter"]),
 ];
 
-/// Service tiers that some models price apart.
-const TIERS: [&str; 3] = ["fast", "flex", "priority"];
+/// Service tiers that some models price apart; `batch` is the word by which providers report it beside the others.
+const TIERS: [&str; 4] = ["batch", "fast", "flex", "priority"];
 
 /// Input sizes between which a change of the rates is looked for.
 const SIZES: [u64; 2] = [1, 10_000_000];
@@ -40,10 +40,50 @@ const SIZES: [u64; 2] = [1, 10_000_000];
 const DAYS: (u64, u64, usize) = (20_454, 21_400, 30);
 
 /// Pico-dollars: for one token of each kind, for one search, for a request.
-type Rates = [u64; 8];
+type Rates = [u64; FIELDS.len()];
+
+/// How many kinds of counts there are.
+const KINDS: usize = 14;
+
+/// Counts in the order of [`KEYS`].
+type Tokens = [u64; KINDS];
+
+/// What the crate is asked about: the first four are all input and parts of it, the next two all output and a part.
+const KEYS: [UsageKey; KINDS] = [
+    UsageKey::INPUT_TOKENS,
+    UsageKey::CACHE_READ_TOKENS,
+    UsageKey::CACHE_WRITE_TOKENS,
+    UsageKey::CACHE_WRITE_1H_TOKENS,
+    UsageKey::OUTPUT_TOKENS,
+    UsageKey::OUTPUT_REASONING_TOKENS,
+    UsageKey::WEB_SEARCHES,
+    UsageKey::INPUT_AUDIO_TOKENS,
+    UsageKey::INPUT_IMAGE_TOKENS,
+    UsageKey::CACHE_AUDIO_READ_TOKENS,
+    UsageKey::CACHE_IMAGE_READ_TOKENS,
+    UsageKey::OUTPUT_AUDIO_TOKENS,
+    UsageKey::OUTPUT_IMAGE_TOKENS,
+    UsageKey::STORAGE_SEARCHES,
+];
+
+// Places in `KEYS`.
+const INPUT: usize = 0;
+const READ: usize = 1;
+const WRITE: usize = 2;
+const WRITE_1H: usize = 3;
+const OUTPUT: usize = 4;
+const REASONING: usize = 5;
+const WEB_SEARCH: usize = 6;
+const AUDIO: usize = 7;
+const IMAGE: usize = 8;
+const READ_AUDIO: usize = 9;
+const READ_IMAGE: usize = 10;
+const AUDIO_OUT: usize = 11;
+const IMAGE_OUT: usize = 12;
+const FILE_SEARCH: usize = 13;
 
 /// The fields of `price::Rates`, in the same order.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 15] = [
     "input",
     "cache_read",
     "cache_write",
@@ -51,6 +91,13 @@ const FIELDS: [&str; 8] = [
     "output",
     "reasoning",
     "web_search",
+    "audio_input",
+    "image_input",
+    "cached_audio",
+    "cached_image",
+    "audio_output",
+    "image_output",
+    "file_search",
     "request",
 ];
 
@@ -256,17 +303,8 @@ impl Ask<'_> {
         Some(found.model_id)
     }
 
-    /// Dollars for: input of which read, written, written for an hour; output of which reasoning; searches.
-    fn dollars(&self, day: u64, tokens: [u64; 7]) -> f64 {
-        const KEYS: [UsageKey; 7] = [
-            UsageKey::INPUT_TOKENS,
-            UsageKey::CACHE_READ_TOKENS,
-            UsageKey::CACHE_WRITE_TOKENS,
-            UsageKey::CACHE_WRITE_1H_TOKENS,
-            UsageKey::OUTPUT_TOKENS,
-            UsageKey::OUTPUT_REASONING_TOKENS,
-            UsageKey::WEB_SEARCHES,
-        ];
+    /// Dollars for such a usage.
+    fn dollars(&self, day: u64, tokens: Tokens) -> f64 {
         let mut usage = Usage::new();
         for (key, count) in KEYS.into_iter().zip(tokens) {
             #[expect(clippy::cast_precision_loss, reason = "below 2⁵³")]
@@ -277,7 +315,11 @@ impl Ask<'_> {
             .with_provider_id(self.provider)
             .with_timestamp(at);
         if !self.tier.is_empty() {
-            request = request.with_price_context("service_tier", self.tier);
+            let (key, value) = match self.tier {
+                "batch" => ("processing", "batch"),
+                tier => ("service_tier", tier),
+            };
+            request = request.with_price_context(key, value);
         }
         let price = Calculator::bundled().calculate(&request);
         price
@@ -287,15 +329,22 @@ impl Ask<'_> {
 
     /// Two numbers, for small and large inputs, that change when any rate changes.
     fn signature(&self, day: u64) -> [u64; 2] {
-        let small = [7_919, 2_639, 1_583, 719, 3_959, 1_131, 13];
+        let small = [
+            7_919, 2_639, 1_583, 719, 3_959, 1_131, 13, 823, 967, 211, 307, 521, 613, 17,
+        ];
         [small, small.map(|count| count * 300)].map(|tokens| self.dollars(day, tokens).to_bits())
     }
 
     /// All rates at an input size.
     fn rates(&self, day: u64, size: u64) -> Rates {
-        let dollars = |tokens| self.dollars(day, tokens);
-        let nothing = dollars([0; 7]);
-        let plain = dollars([size, 0, 0, 0, 0, 0, 0]);
+        // So many of some kinds, given by their places in `KEYS`.
+        let dollars = |kinds: &[usize], count: u64| {
+            let mut tokens = [0; KINDS];
+            for kind in kinds {
+                tokens[*kind] = count;
+            }
+            self.dollars(day, tokens)
+        };
         let each = |dollars: f64, count: u64| {
             #[expect(clippy::cast_precision_loss, reason = "below 2⁵³")]
             let pico = (dollars * 1e12 / count as f64).round();
@@ -307,14 +356,34 @@ impl Ask<'_> {
             let pico = pico as u64;
             pico
         };
+        let nothing = dollars(&[], 0);
+        let plain = dollars(&[INPUT], size);
+        let input = |kinds: &[usize]| each(dollars(kinds, size) - nothing, size);
+        // The size of the input decides on the rates of the output.
+        let output = |kinds: &[usize]| {
+            let kinds = [&[INPUT], kinds].concat();
+            each(dollars(&kinds, size) - plain, size)
+        };
+        let call = |kind: usize| {
+            let mut tokens = [0; KINDS];
+            (tokens[INPUT], tokens[kind]) = (size, 1000);
+            each(self.dollars(day, tokens) - plain, 1000)
+        };
         [
-            each(plain - nothing, size),
-            each(dollars([size, size, 0, 0, 0, 0, 0]) - nothing, size),
-            each(dollars([size, 0, size, 0, 0, 0, 0]) - nothing, size),
-            each(dollars([size, 0, size, size, 0, 0, 0]) - nothing, size),
-            each(dollars([size, 0, 0, 0, size, 0, 0]) - plain, size),
-            each(dollars([size, 0, 0, 0, size, size, 0]) - plain, size),
-            each(dollars([size, 0, 0, 0, 0, 0, 1000]) - plain, 1000),
+            input(&[INPUT]),
+            input(&[INPUT, READ]),
+            input(&[INPUT, WRITE]),
+            input(&[INPUT, WRITE, WRITE_1H]),
+            output(&[OUTPUT]),
+            output(&[OUTPUT, REASONING]),
+            call(WEB_SEARCH),
+            input(&[INPUT, AUDIO]),
+            input(&[INPUT, IMAGE]),
+            input(&[INPUT, READ, AUDIO, READ_AUDIO]),
+            input(&[INPUT, READ, IMAGE, READ_IMAGE]),
+            output(&[OUTPUT, AUDIO_OUT]),
+            output(&[OUTPUT, IMAGE_OUT]),
+            call(FILE_SEARCH),
             each(nothing, 1),
         ]
     }
@@ -340,7 +409,22 @@ impl Ask<'_> {
     fn check(&self, steps: &[Step]) {
         for day in [DAYS.0, 20_780, DAYS.1] {
             for input in [1_000, 90_000, 190_000, 260_000, 5_000_000] {
-                let tokens = [input, input / 4, input / 5, input / 10, 1_000, 400, 3];
+                let tokens = [
+                    input,
+                    input / 4,
+                    input / 5,
+                    input / 10,
+                    1_000,
+                    400,
+                    3,
+                    input / 8,
+                    input / 9,
+                    input / 20,
+                    input / 25,
+                    150,
+                    200,
+                    5,
+                ];
                 let (_, _, rates) = steps
                     .iter()
                     .rev()
@@ -349,14 +433,24 @@ impl Ask<'_> {
                         newest.is_some_and(|newest| newest.0 == *from) && *above < input
                     })
                     .expect("the first step is always there");
+                let audio = tokens[AUDIO] - tokens[READ_AUDIO];
+                let image = tokens[IMAGE] - tokens[READ_IMAGE];
+                let spoken = tokens[AUDIO_OUT] + tokens[IMAGE_OUT];
                 let parts = [
-                    tokens[0] - tokens[1] - tokens[2],
-                    tokens[1],
-                    tokens[2] - tokens[3],
-                    tokens[3],
-                    tokens[4] - tokens[5],
-                    tokens[5],
-                    tokens[6],
+                    tokens[INPUT] - tokens[READ] - tokens[WRITE] - audio - image,
+                    tokens[READ] - tokens[READ_AUDIO] - tokens[READ_IMAGE],
+                    tokens[WRITE] - tokens[WRITE_1H],
+                    tokens[WRITE_1H],
+                    tokens[OUTPUT] - tokens[REASONING] - spoken,
+                    tokens[REASONING],
+                    tokens[WEB_SEARCH],
+                    audio,
+                    image,
+                    tokens[READ_AUDIO],
+                    tokens[READ_IMAGE],
+                    tokens[AUDIO_OUT],
+                    tokens[IMAGE_OUT],
+                    tokens[FILE_SEARCH],
                     1,
                 ];
                 let pico: u128 = rates

@@ -39,6 +39,11 @@ pub enum Command {
     Health(StateArgs),
     /// Print what was recorded, as JSON lines or CSV.
     Export(ExportArgs),
+    /// Price stored requests again, by this build's price table and the current configuration.
+    ///
+    /// Shows the difference by provider and model; only --apply writes. Works while the gateway runs, and without it. Counters
+    /// on /metrics only go up: they keep what they counted.
+    Reprice(RepriceArgs),
     /// Print the JSON schema of the configuration.
     Schema,
     /// Print completions for a shell.
@@ -205,6 +210,36 @@ pub struct ExportArgs {
     /// Only this login's.
     #[arg(long, value_name = "LOGIN")]
     pub user: Option<String>,
+}
+
+/// Arguments of `reprice`.
+#[derive(Args, Clone, Debug)]
+pub struct RepriceArgs {
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// The configuration document, when no gateway runs (default: aperture.hujson in the state directory). A running gateway
+    /// uses the one that is in force.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Requests from this time on (UTC: 2026-01-31, or 2026-01-31T08:00:00Z).
+    #[arg(long, value_parser = time, value_name = "DATE")]
+    pub since: Option<Timestamp>,
+    /// Requests before this time.
+    #[arg(long, value_parser = time, value_name = "DATE")]
+    pub until: Option<Timestamp>,
+    /// Only this model's, as it is configured.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Only this provider's, by its id.
+    #[arg(long, value_name = "ID")]
+    pub provider: Option<String>,
+    /// Put the prices down, instead of only showing what would change.
+    #[arg(long)]
+    pub apply: bool,
+    /// Print the difference as JSON, in pico-dollars.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `export` prints.

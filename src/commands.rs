@@ -8,12 +8,14 @@ use crate::{
     app,
     cli::{
         CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, LogFormat,
-        RunArgs, StateArgs,
+        RepriceArgs, RunArgs, StateArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     control::{ControlClient, ControlError},
-    doctor, metrics,
-    store::{ExportOptions, Format, OpenOptions, Store, What, export as write_export},
+    doctor, metrics, reprice,
+    store::{
+        ExportOptions, Format, OpenOptions, RepriceScope, Store, What, export as write_export,
+    },
 };
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -21,6 +23,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tracing_subscriber::EnvFilter;
@@ -37,6 +40,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Some(Command::Doctor(args)) => examine(&args).await,
         Some(Command::Health(args)) => health(&args).await,
         Some(Command::Export(args)) => export(&args).await,
+        Some(Command::Reprice(args)) => price_again(&args).await,
         Some(Command::Schema) => print(&format!("{:#}\n", config::json_schema())),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
@@ -164,6 +168,51 @@ async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn price_again(args: &RepriceArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state.state_dir.as_deref())?;
+    let options = reprice::Options {
+        scope: RepriceScope {
+            since: args.since,
+            until: args.until,
+            model: args.model.clone(),
+            provider: args.provider.clone(),
+        },
+        apply: args.apply,
+    };
+    let text = serde_json::to_string(&options)?;
+    let report = match ControlClient::new(&dir)
+        .post::<reprice::Report>("/reprice", &[("options", &text)])
+        .await
+    {
+        Ok(report) => report,
+        // Nobody holds the files: open them here.
+        Err(ControlError::NotRunning(_)) => {
+            let _lock = app::StateDir::open(Some(&dir))?;
+            let path = args
+                .config
+                .clone()
+                .unwrap_or_else(|| dir.join("aperture.hujson"));
+            let config = std::fs::read_to_string(&path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            let checked = config::check(&config, &CheckOptions::default());
+            let config = checked
+                .config
+                .with_context(|| format!("{} can't be used: see aperture check", path.display()))?;
+            let (store, writer, _) =
+                Store::open(&dir, OpenOptions::default()).context("opening the store")?;
+            let report = reprice::run(options, Arc::new(config), &store, &writer).await;
+            writer.close(STORE_DEADLINE).await;
+            report?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&report)?))
+    } else {
+        print(&report.to_string())
+    }
 }
 
 fn man() -> anyhow::Result<ExitCode> {

@@ -1,11 +1,11 @@
 //! The control socket: how other commands on the same host talk to a running gateway.
 //!
 //! Owns: `control.sock` in the state directory (mode 0600): the server side inside the gateway and the client side for
-//! `health`, `doctor` and `export`. Whoever can open it owns the state directory anyway; nothing here is on the network.
+//! `health`, `doctor`, `export` and `reprice`. Whoever can open it owns the state directory anyway; nothing here is on the network.
 //! In: small HTTP requests. Out: JSON, or an export as a stream.
 //! Must not know: how the answers are made.
 
-use crate::{app::App, doctor, shutdown::Tasks, store::ExportOptions};
+use crate::{app::App, doctor, reprice, shutdown::Tasks, store::ExportOptions};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode, header};
@@ -92,6 +92,18 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
         (&Method::GET, "/export") => {
             match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {
                 Ok(options) => export(app, options),
+                Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+            }
+        }
+        (&Method::POST, "/reprice") => {
+            match serde_json::from_str(&query("options").unwrap_or_default()) {
+                Ok(options) => {
+                    let config = app.live.current();
+                    match reprice::run(options, config, &app.store, &app.writer).await {
+                        Ok(report) => json(StatusCode::OK, &report),
+                        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+                    }
+                }
                 Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
             }
         }
@@ -215,6 +227,27 @@ impl ControlClient {
         Ok((ok, value))
     }
 
+    /// Asks for something to be done; the JSON answer, or what was said instead.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ControlError> {
+        let response = self.ask(Method::POST, path, query).await?;
+        let ok = response.status().is_success();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| ControlError::Failed(error.to_string()))?
+            .to_bytes();
+        if !ok {
+            let said = String::from_utf8_lossy(&body).into_owned();
+            return Err(ControlError::Failed(said));
+        }
+        serde_json::from_slice(&body).map_err(|error| ControlError::Failed(error.to_string()))
+    }
+
     /// An answer copied to a writer.
     pub async fn copy(
         &self,
@@ -249,6 +282,15 @@ impl ControlClient {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Response<Incoming>, ControlError> {
+        self.ask(Method::GET, path, query).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, ControlError> {
         let failed = |error: &dyn std::fmt::Display| ControlError::Failed(error.to_string());
         let stream = UnixStream::connect(socket(&self.state_dir))
             .await
@@ -268,7 +310,9 @@ impl ControlClient {
                 )
             })
             .collect();
-        let request = Request::get(format!("{path}?{}", query.join("&")))
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}?{}", query.join("&")))
             .header(header::HOST, "control")
             .body(Empty::<Bytes>::new())
             .map_err(|error| failed(&error))?;

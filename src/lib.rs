@@ -43,6 +43,7 @@ pub mod price;
 pub mod provider;
 pub mod proxy;
 pub mod record;
+pub mod reprice;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -54,7 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "doctor",
         &["app", "config", "identity", "policy", "provider"],
     ),
-    ("control", &["app", "doctor", "store"]),
+    ("reprice", &["config", "price", "store"]),
+    ("control", &["app", "doctor", "reprice", "store"]),
     (
         "app",
         &[
@@ -77,7 +78,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "app", "cli", "config", "control", "doctor", "metrics", "provider", "proxy", "store",
+            "app", "cli", "config", "control", "doctor", "metrics", "provider", "proxy", "reprice",
+            "store",
         ],
     ),
     ("lib", &[]),

@@ -31,8 +31,22 @@ pub struct Rates {
     pub output: u64,
     /// Output spent on reasoning.
     pub reasoning: u64,
-    /// A search by the provider's tool.
+    /// A search of the web by the provider's tool.
     pub web_search: u64,
+    /// Input that is audio and not cached.
+    pub audio_input: u64,
+    /// Input that is images and not cached.
+    pub image_input: u64,
+    /// Audio input read from a cache.
+    pub cached_audio: u64,
+    /// Image input read from a cache.
+    pub cached_image: u64,
+    /// Output that is audio.
+    pub audio_output: u64,
+    /// Output that is images.
+    pub image_output: u64,
+    /// A search of stored files by the provider's tool.
+    pub file_search: u64,
     /// The request itself.
     pub request: u64,
 }
@@ -59,7 +73,7 @@ struct Step {
 pub enum BasisSource {
     /// Its `cost_basis`.
     Explicit,
-    /// Its dialects, because `auto_cost_basis` is on.
+    /// Its host or its dialects, because `auto_cost_basis` is on.
     Inferred,
 }
 
@@ -127,7 +141,7 @@ pub fn resolve_basis<'a>(
 ) -> Option<Basis<'a>> {
     let (catalogue, source) = match &provider.cost_basis {
         Some(basis) => (basis.as_str(), BasisSource::Explicit),
-        None if config.auto_cost_basis => (infer(&provider.dialects)?, BasisSource::Inferred),
+        None if config.auto_cost_basis => (infer(provider)?, BasisSource::Inferred),
         None => return None,
     };
     let rule = provider
@@ -139,14 +153,17 @@ pub fn resolve_basis<'a>(
         source,
         model: rule
             .and_then(|rule| rule.as_model.as_deref())
-            .unwrap_or(model),
+            .unwrap_or_else(|| out_of_arn(model)),
         adjustment_ppm: rule.map_or(CostRule::UNCHANGED, |rule| rule.adjustment_ppm),
     })
 }
 
-/// The catalogue that a provider's dialects stand for, the more telling dialect first.
-fn infer(dialects: &[Dialect]) -> Option<&'static str> {
-    let speaks = |dialect| dialects.contains(&dialect);
+/// The catalogue that a provider's host stands for, else its dialects, the more telling dialect first.
+fn infer(provider: &Provider) -> Option<&'static str> {
+    if let Some(known) = provider.base.host().and_then(by_host) {
+        return Some(known);
+    }
+    let speaks = |dialect| provider.dialects.contains(&dialect);
     if speaks(Dialect::AnthropicMessages) {
         Some("anthropic")
     } else if speaks(Dialect::OpenaiResponses) || speaks(Dialect::OpenaiChat) {
@@ -162,6 +179,48 @@ fn infer(dialects: &[Dialect]) -> Option<&'static str> {
     }
 }
 
+/// Hosts that sell under their own prices, whatever dialect they speak.
+fn by_host(host: &str) -> Option<&'static str> {
+    let host = host.to_ascii_lowercase();
+    let within = |domain: &str| {
+        host.strip_suffix(domain)
+            .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    if within("openrouter.ai") {
+        Some("openrouter")
+    } else if within("openai.azure.com")
+        || within("services.ai.azure.com")
+        || within("cognitiveservices.azure.com")
+    {
+        Some("azure")
+    } else if host == "aiplatform.googleapis.com" || host.ends_with("-aiplatform.googleapis.com") {
+        Some("vertex")
+    } else if within("amazonaws.com") && host.starts_with("bedrock") {
+        let region = host.split('.').nth(1).unwrap_or_default();
+        Some(match region.split('-').next() {
+            Some("us") => "bedrock-us",
+            Some("eu") => "bedrock-eu",
+            Some("ap") => "bedrock-ap",
+            _ => "bedrock",
+        })
+    } else {
+        None
+    }
+}
+
+/// The id at the end of the ARN of a foundation model or of an inference profile of Bedrock's own; anything else as it is.
+fn out_of_arn(model: &str) -> &str {
+    match model.rsplit_once('/') {
+        Some((arn, id))
+            if arn.starts_with("arn:")
+                && (arn.ends_with(":foundation-model") || arn.ends_with(":inference-profile")) =>
+        {
+            id
+        }
+        _ => model,
+    }
+}
+
 /// What tokens cost by an entry.
 pub fn cost(basis: &Basis<'_>, tier: Option<&str>, usage: &Usage, at: Timestamp) -> Cost {
     if *usage == Usage::default() {
@@ -171,20 +230,11 @@ pub fn cost(basis: &Basis<'_>, tier: Option<&str>, usage: &Usage, at: Timestamp)
     let Some(rates) = rates(basis.catalogue, basis.model, tier, usage.input_all(), at) else {
         return unpriced(name);
     };
-    let reasoning = usage.reasoning.min(usage.output);
-    let parts = [
-        (rates.input, usage.input),
-        (rates.cache_read, usage.cache_read),
-        (rates.cache_write, usage.cache_write),
-        (rates.cache_write_1h, usage.cache_write_1h),
-        (rates.output, usage.output - reasoning),
-        (rates.reasoning, reasoning),
-        (rates.web_search, usage.web_searches),
-        (rates.request, 1),
-    ];
-    let full = parts.iter().fold(0_u128, |sum, (rate, count)| {
-        sum.saturating_add(u128::from(*rate) * u128::from(*count))
-    });
+    let full = parts(&rates, usage)
+        .iter()
+        .fold(0_u128, |sum, (rate, count)| {
+            sum.saturating_add(u128::from(*rate) * u128::from(*count))
+        });
     let adjusted = full.saturating_mul(u128::from(basis.adjustment_ppm)) / 1_000_000;
     Cost {
         pico: u64::try_from(adjusted).unwrap_or(u64::MAX),
@@ -192,6 +242,40 @@ pub fn cost(basis: &Basis<'_>, tier: Option<&str>, usage: &Usage, at: Timestamp)
         basis: name,
         prices: VERSION.to_owned(),
     }
+}
+
+/// Each rate with its share of the usage. Parts that say more than what they are part of are cut.
+fn parts(rates: &Rates, usage: &Usage) -> [(u64, u64); 15] {
+    let take = |from: &mut u64, count: u64| {
+        let taken = count.min(*from);
+        *from -= taken;
+        taken
+    };
+    let (mut fresh, mut read, mut output) = (usage.input, usage.cache_read, usage.output);
+    let cached_audio = take(&mut read, usage.cached_audio.min(usage.audio_input));
+    let cached_image = take(&mut read, usage.cached_image.min(usage.image_input));
+    let audio_input = take(&mut fresh, usage.audio_input - cached_audio);
+    let image_input = take(&mut fresh, usage.image_input - cached_image);
+    let audio_output = take(&mut output, usage.audio_output);
+    let image_output = take(&mut output, usage.image_output);
+    let reasoning = take(&mut output, usage.reasoning);
+    [
+        (rates.input, fresh),
+        (rates.cache_read, read),
+        (rates.cache_write, usage.cache_write),
+        (rates.cache_write_1h, usage.cache_write_1h),
+        (rates.output, output),
+        (rates.reasoning, reasoning),
+        (rates.web_search, usage.web_searches),
+        (rates.audio_input, audio_input),
+        (rates.image_input, image_input),
+        (rates.cached_audio, cached_audio),
+        (rates.cached_image, cached_image),
+        (rates.audio_output, audio_output),
+        (rates.image_output, image_output),
+        (rates.file_search, usage.file_searches),
+        (rates.request, 1),
+    ]
 }
 
 fn unpriced(basis: String) -> Cost {

@@ -180,6 +180,217 @@ fn the_configuration_picks_the_entry() {
 }
 
 #[test]
+fn hosts_that_sell_under_their_own_prices_are_known() {
+    let infer = Config {
+        auto_cost_basis: true,
+        ..Config::default()
+    };
+    let found = |base: &'static str, dialect| {
+        let provider = Provider {
+            base: http::Uri::from_static(base),
+            ..provider(None, vec![dialect], Vec::new())
+        };
+        resolve_basis(&infer, &provider, "m").map(|basis| basis.catalogue.to_owned())
+    };
+    for (base, dialect, catalogue) in [
+        ("https://api.openai.com", Dialect::OpenaiChat, "openai"),
+        (
+            "https://openrouter.ai/api",
+            Dialect::OpenaiChat,
+            "openrouter",
+        ),
+        ("https://not-openrouter.ai", Dialect::OpenaiChat, "openai"),
+        (
+            "https://me.openai.azure.com/openai",
+            Dialect::OpenaiResponses,
+            "azure",
+        ),
+        (
+            "https://generativelanguage.googleapis.com",
+            Dialect::GeminiGenerateContent,
+            "google",
+        ),
+        (
+            "https://aiplatform.googleapis.com",
+            Dialect::GoogleRawPredict,
+            "vertex",
+        ),
+        (
+            "https://europe-west1-aiplatform.googleapis.com",
+            Dialect::AnthropicMessages,
+            "vertex",
+        ),
+        (
+            "https://bedrock-runtime.us-east-1.amazonaws.com",
+            Dialect::BedrockConverse,
+            "bedrock-us",
+        ),
+        (
+            "https://bedrock-runtime.eu-west-3.amazonaws.com",
+            Dialect::BedrockModelInvoke,
+            "bedrock-eu",
+        ),
+        (
+            "https://bedrock-runtime.ap-south-1.amazonaws.com",
+            Dialect::BedrockModelInvoke,
+            "bedrock-ap",
+        ),
+        (
+            "https://bedrock-runtime.ca-central-1.amazonaws.com",
+            Dialect::BedrockModelInvoke,
+            "bedrock",
+        ),
+        ("http://stand-in", Dialect::BedrockConverse, "bedrock"),
+        ("http://stand-in", Dialect::GoogleGenerateContent, "vertex"),
+    ] {
+        assert_eq!(found(base, dialect).as_deref(), Some(catalogue), "{base}");
+    }
+}
+
+#[test]
+fn the_names_that_bedrock_and_vertex_clients_send_have_prices() {
+    for (catalogue, model) in [
+        ("bedrock", "anthropic.claude-opus-4-6-v1"),
+        ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        (
+            "bedrock",
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
+        ("bedrock-eu", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("bedrock-us", "us.amazon.nova-pro-v1:0"),
+        ("bedrock-us", "us.meta.llama3-3-70b-instruct-v1:0"),
+        ("vertex", "claude-sonnet-4-5@20250929"),
+        ("vertex", "claude-opus-4-6@default"),
+        ("vertex", "gemini-2.5-pro"),
+        ("google", "gemini-2.5-flash"),
+    ] {
+        assert!(rates(catalogue, model, None, 1, NOW).is_some(), "{model}");
+    }
+    let provider = provider(Some("bedrock"), vec![Dialect::BedrockConverse], Vec::new());
+    for (arn, state) in [
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova-pro-v1:0",
+            CostState::Priced,
+        ),
+        (
+            "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0",
+            CostState::Priced,
+        ),
+        (
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123",
+            CostState::Unpriced,
+        ),
+        (
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/amazon.nova-pro-v1:0",
+            CostState::Unpriced,
+        ),
+    ] {
+        let cost = price_of(&Config::default(), &provider, arn, None, &usage(1, 1), NOW);
+        assert_eq!(cost.state, state, "{arn}");
+    }
+}
+
+#[test]
+fn audio_images_and_batches_have_their_own_rates() {
+    let dollars = |usage: &Usage, catalogue, model, tier| {
+        cost(&basis(catalogue, model), tier, usage, NOW).pico
+    };
+    // Dollars a million: 0.3 text, 0.03 cached, 1 audio, 0.1 cached audio; 2.5 out.
+    let heard = Usage {
+        input: 100,
+        cache_read: 50,
+        audio_input: 60,
+        cached_audio: 20,
+        output: 10,
+        ..Usage::default()
+    };
+    assert_eq!(
+        dollars(&heard, "google", "gemini-2.5-flash", None),
+        60 * 300_000 + 40 * 1_000_000 + 30 * 30_000 + 20 * 100_000 + 10 * 2_500_000
+    );
+    let drawn = Usage {
+        output: 100,
+        image_output: 90,
+        ..Usage::default()
+    };
+    assert_eq!(
+        dollars(&drawn, "google", "gemini-2.5-flash-image", None),
+        10 * 2_500_000 + 90 * 30_000_000
+    );
+    // Parts that say more than the whole are cut: never more than all of it is charged.
+    let absurd = Usage {
+        input: 10,
+        audio_input: 99,
+        cached_audio: 50,
+        ..Usage::default()
+    };
+    assert_eq!(
+        dollars(&absurd, "google", "gemini-2.5-flash", None),
+        10 * 1_000_000
+    );
+    let plain = usage(1000, 0);
+    assert_eq!(
+        2 * dollars(&plain, "anthropic", "claude-sonnet-5-5", Some("batch")),
+        dollars(&plain, "anthropic", "claude-sonnet-5-5", Some("standard"))
+    );
+}
+
+fn record(usage: Usage, estimate: Option<(u64, u64)>) -> Record {
+    let id = crate::record::RequestId::at(NOW);
+    Record {
+        usage,
+        usage_state: UsageState::Partial,
+        estimate: estimate.map(|(input, output)| crate::record::Estimate {
+            input,
+            output,
+            ..crate::record::Estimate::default()
+        }),
+        ..Record::new(id, crate::endpoint::Endpoint::OpenaiChat)
+    }
+}
+
+/// An estimate costs what it adds to what was stated, and is never part of the cost.
+#[test]
+fn estimates_are_priced_apart() {
+    let config = Config {
+        auto_cost_basis: true,
+        ..Config::default()
+    };
+    let chat = provider(None, vec![Dialect::OpenaiChat], Vec::new());
+    let settled = |model: &str, mut record: Record| {
+        settle(&config, &chat, model, &mut record);
+        (
+            record.cost.state,
+            record.cost.pico,
+            record.estimate.map(|e| (e.cost.state, e.cost.pico)),
+        )
+    };
+    assert_eq!(
+        settled("gpt-4o", record(Usage::default(), Some((100, 10)))),
+        (
+            CostState::None,
+            0,
+            Some((CostState::Priced, 100 * 2_500_000 + 10 * 10_000_000))
+        )
+    );
+    assert_eq!(
+        settled("gpt-4o", record(usage(100, 1), Some((0, 10)))),
+        (
+            CostState::Priced,
+            100 * 2_500_000 + 10_000_000,
+            Some((CostState::Priced, 10 * 10_000_000))
+        )
+    );
+    assert_eq!(
+        settled("mine", record(usage(100, 1), Some((0, 10)))),
+        (CostState::Unpriced, 0, Some((CostState::Unpriced, 0)))
+    );
+    let mut unknown = record(usage(1 << 30, 1), None);
+    unknown.usage_state = UsageState::Unknown;
+    assert_eq!(settled("gpt-4o", unknown), (CostState::Unpriced, 0, None));
+}
+
+#[test]
 fn the_first_rule_that_matches_prices_as_another() {
     let rule = |matches: &str, as_model: Option<&str>, adjustment_ppm| CostRule {
         matches: matches.to_owned(),
@@ -247,20 +458,33 @@ proptest! {
         output in 0..100_000_u64,
         thought in 0..4_u64,
         web_searches in 0..5_u64,
+        media in (0..4_u64, 0..4_u64, 0..4_u64, 0..4_u64, 0..4_u64),
+        file_searches in 0..5_u64,
         day in 20_454..21_400_u64,
-        tier in prop::option::of(prop_oneof![Just("default"), Just("flex"), Just("priority"), Just("fast"), Just("unheard-of")]),
+        tier in prop::option::of(prop_oneof![Just("default"), Just("flex"), Just("priority"), Just("fast"), Just("batch"), Just("unheard-of")]),
     ) {
         let entry = &ENTRIES[which.index(ENTRIES.len())];
         let cache_read = input * shares.0 / 8;
         let written = input * shares.1 / 8;
         let cache_write_1h = written * shares.2 / 2;
+        let cached_audio = cache_read * media.0 / 8;
+        let cached_image = cache_read * media.1 / 8;
+        let fresh = input - cache_read - written;
+        let reasoning = output * thought / 8;
         let usage = Usage {
-            input: input - cache_read - written,
+            audio_input: cached_audio + fresh * media.2 / 8,
+            image_input: cached_image + fresh * media.3 / 8,
+            cached_audio,
+            cached_image,
+            audio_output: (output - reasoning) * media.4 / 8,
+            image_output: (output - reasoning) * media.0 / 8,
+            file_searches,
+            input: fresh,
             cache_read,
             cache_write: written - cache_write_1h,
             cache_write_1h,
             output,
-            reasoning: output * thought / 4,
+            reasoning,
             web_searches,
             ..Usage::default()
         };
@@ -278,12 +502,22 @@ proptest! {
             (UsageKey::OUTPUT_TOKENS, output as f64),
             (UsageKey::OUTPUT_REASONING_TOKENS, usage.reasoning as f64),
             (UsageKey::WEB_SEARCHES, web_searches as f64),
+            (UsageKey::INPUT_AUDIO_TOKENS, usage.audio_input as f64),
+            (UsageKey::INPUT_IMAGE_TOKENS, usage.image_input as f64),
+            (UsageKey::CACHE_AUDIO_READ_TOKENS, cached_audio as f64),
+            (UsageKey::CACHE_IMAGE_READ_TOKENS, cached_image as f64),
+            (UsageKey::OUTPUT_AUDIO_TOKENS, usage.audio_output as f64),
+            (UsageKey::OUTPUT_IMAGE_TOKENS, usage.image_output as f64),
+            (UsageKey::STORAGE_SEARCHES, file_searches as f64),
         ]);
         let mut request = PriceRequest::new(entry.model, &theirs)
             .with_provider_id(provider)
             .with_timestamp(UNIX_EPOCH + Duration::from_secs(day * 86_400 + 3_600));
         if let Some(tier) = tier {
-            request = request.with_price_context("service_tier", tier);
+            request = match tier {
+                "batch" => request.with_price_context("processing", tier),
+                other => request.with_price_context("service_tier", other),
+            };
         }
         let theirs = Calculator::bundled().calculate(&request).unwrap().total_price;
         let at = Timestamp(day * 86_400_000 + 3_600_000);

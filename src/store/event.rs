@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Event`], [`Body`], the jobs and what they answer. Must not know: queues, tables.
 
-use super::AuditEntry;
+use super::{AuditEntry, Pricer, RepriceScope, Repriced};
 use crate::record::{Capture, CapturedBody, Record, RequestId, Timestamp};
 use tokio::sync::oneshot;
 
@@ -136,7 +136,15 @@ pub struct Erased {
 pub(super) enum RecordJob {
     Flush(Reply<()>),
     Prune(Timestamp, Reply<Pruned>),
-    Erase { user: String, reply: Reply<Erased> },
+    Erase {
+        user: String,
+        reply: Reply<Erased>,
+    },
+    Reprice {
+        scope: RepriceScope,
+        pricer: Pricer,
+        reply: Reply<Repriced>,
+    },
 }
 
 /// Asked of the thread of `captures.redb`.

@@ -7,6 +7,7 @@
 use super::codec::decode;
 use super::file::ReadError;
 use super::filter::{Conditions, Filter, Found, Indexes, Page, STEPS, Walk};
+use super::reprice::{Pricer, RepriceScope, Repriced};
 use super::schema::{self, Facet, HourlyParts};
 use super::summary::{Session, User};
 use super::usage::{Counters, Estimated, ToolCounters, ToolKey, UsageKey, add, add_usage, part};
@@ -63,6 +64,15 @@ impl Store {
     /// Heads and bodies of one request, rebuilt: each body is one chunk.
     pub fn capture(&self, id: RequestId) -> Result<Option<Capture>, ReadError> {
         captures::read(&self.files.captures, id)
+    }
+
+    /// What other prices would change; nothing is written. Reads every record of the range: not for a page.
+    pub fn reprice_preview(
+        &self,
+        scope: RepriceScope,
+        pricer: Pricer,
+    ) -> Result<Repriced, ReadError> {
+        super::reprice::preview(&self.files.main, scope, pricer)
     }
 
     /// Requests that match, newest first, at most `limit`; `cursor` is the `next` of the page before.

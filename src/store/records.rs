@@ -10,6 +10,7 @@ use super::erase::Erasing;
 use super::event::{Event, RecordJob, Reply, WriteError};
 use super::prune::Pruning;
 use super::queue::Phase;
+use super::reprice::Repricing;
 use super::retry::Guarded;
 use super::schema;
 use super::writer::Shared;
@@ -34,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(1);
 enum Work {
     Prune(Pruning, Option<Reply<super::Pruned>>),
     Erase(Erasing, Reply<super::Erased>),
+    Reprice(Box<Repricing>, Reply<super::Repriced>),
 }
 
 impl Work {
@@ -42,6 +44,7 @@ impl Work {
         match self {
             Self::Prune(pruning, _) => pruning.step(file),
             Self::Erase(erasing, _) => erasing.step(file),
+            Self::Reprice(repricing, _) => repricing.step(file),
         }
     }
 
@@ -54,6 +57,9 @@ impl Work {
             Self::Prune(_, None) => {}
             Self::Erase(erasing, reply) => {
                 let _ = reply.send(error.map_or(Ok(erasing.done), Err));
+            }
+            Self::Reprice(repricing, reply) => {
+                let _ = reply.send(error.map_or_else(|| Ok(repricing.done()), Err));
             }
         }
     }
@@ -140,6 +146,14 @@ impl Thread<'_> {
                 RecordJob::Erase { user, reply } => {
                     self.work.push_back(Work::Erase(Erasing::new(user), reply));
                 }
+                RecordJob::Reprice {
+                    scope,
+                    pricer,
+                    reply,
+                } => {
+                    let repricing = Box::new(Repricing::new(scope, pricer));
+                    self.work.push_back(Work::Reprice(repricing, reply));
+                }
             }
         }
         if now.0.abs_diff(self.last_prune.0) >= PRUNE {
@@ -173,6 +187,7 @@ fn refuse(job: RecordJob, error: &WriteError) {
         RecordJob::Flush(reply) => drop(reply.send(Err(error))),
         RecordJob::Prune(_, reply) => drop(reply.send(Err(error))),
         RecordJob::Erase { reply, .. } => drop(reply.send(Err(error))),
+        RecordJob::Reprice { reply, .. } => drop(reply.send(Err(error))),
     }
 }
 

@@ -37,6 +37,8 @@ pub enum AuditAction {
     Erased,
     /// Changed the configuration.
     ConfigChanged,
+    /// Put other prices on stored requests.
+    Repriced,
 }
 
 impl AuditAction {
@@ -47,6 +49,7 @@ impl AuditAction {
             Self::Exported => "exported",
             Self::Erased => "erased",
             Self::ConfigChanged => "config_changed",
+            Self::Repriced => "repriced",
         }
     }
 }

@@ -347,6 +347,14 @@ impl Counters {
         counters
     }
 
+    /// Takes away what was added.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        let mut other = *other;
+        for (sum, less) in self.numbers().zip(other.numbers()) {
+            *sum = sum.saturating_sub(*less);
+        }
+    }
+
     /// All numbers in the order of the row.
     fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
         fn histogram(histogram: &mut Histogram) -> impl Iterator<Item = &mut u64> {

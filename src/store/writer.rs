@@ -6,7 +6,7 @@
 
 use super::event::{Body, BodyJob, Erased, Event, Pruned, RecordJob, Reply, WriteError};
 use super::queue::{Phase, Queue};
-use super::{AuditEntry, Retention};
+use super::{AuditEntry, Pricer, RepriceScope, Repriced, Retention};
 use crate::record::{Capture, CaptureMode, Record, RequestId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
@@ -271,6 +271,20 @@ impl Writer {
             })
             .await?;
         Ok(Erased { captures, ..erased })
+    }
+
+    /// Puts other prices on finished records, and moves the sums with them, in small steps between what is queued.
+    pub async fn reprice(
+        &self,
+        scope: RepriceScope,
+        pricer: Pricer,
+    ) -> Result<Repriced, WriteError> {
+        self.ask_records(|reply| RecordJob::Reprice {
+            scope,
+            pricer,
+            reply,
+        })
+        .await
     }
 
     async fn ask_records<T>(

@@ -1,5 +1,6 @@
 //! The real binary on its development listener.
 
+mod accounts;
 mod bytes;
 mod commands;
 mod credentials;
@@ -7,6 +8,7 @@ mod failures;
 mod lifecycle;
 mod protocols;
 mod random;
+mod reprice;
 mod streams;
 mod usage;
 mod wire;

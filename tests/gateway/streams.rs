@@ -154,12 +154,21 @@ async fn a_client_that_leaves_ends_the_request_upstream_at_once() {
         assert_eq!(record.end, End::ClientGone, "{record:?}");
         assert_eq!(record.status.is_none(), record.timings.head_us == 0);
     }
-    // The messages dialect tells its input tokens first.
-    let partial = records
-        .iter()
-        .filter(|record| record.usage_state == UsageState::Partial);
-    assert!(partial.clone().count() >= 4, "{}", partial.count());
-    assert!(partial.clone().any(|record| record.usage.input > 0));
+    // The messages dialect tells its input tokens first, the others tell nothing before the end.
+    let of = |state| {
+        let own = records
+            .iter()
+            .filter(move |record| record.usage_state == state);
+        own.count()
+    };
+    assert!(of(UsageState::Partial) >= 1 && of(UsageState::Estimated) >= 2);
+    for record in &records {
+        match record.usage_state {
+            UsageState::Partial => assert!(record.usage.input > 0, "{record:?}"),
+            UsageState::Estimated => assert!(record.estimate.is_some(), "{record:?}"),
+            _ => assert_eq!(record.estimate, None, "{record:?}"),
+        }
+    }
 }
 
 /// Something to keep until the provider has noticed.

@@ -8,7 +8,7 @@ use crate::{
         route::{Route, Side},
         view::{RequestPage, Totals},
     },
-    record::{Capture, CaptureMode, CapturedBody, Record, Timings, UsageState},
+    record::{Capture, CaptureMode, CapturedBody, CostState, Record, Timings, UsageState},
 };
 use maud::{Markup, html};
 
@@ -122,6 +122,19 @@ fn usage(record: &Record) -> Markup {
             div { dt { "Response body" } dd.num { (format::bytes(record.bytes.response)) } }
         }
         p.note { (state) }
+        @if let Some(estimate) = &record.estimate {
+            p.note {
+                "By the bytes that passed, about "
+                @if estimate.input > 0 { (format::count(estimate.input)) " tokens in and " }
+                (format::count(estimate.output)) " out were used beyond that"
+                @match estimate.cost.state {
+                    CostState::Priced => { ", for about " (format::dollars(estimate.cost.pico)) }
+                    CostState::Unpriced => { ", at an unknown price" }
+                    CostState::None => {}
+                }
+                ". That estimate is in no sum of tokens or cost."
+            }
+        }
     }
 }
 

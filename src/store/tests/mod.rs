@@ -6,4 +6,5 @@ mod faults;
 mod fixture;
 mod model;
 mod removal;
+mod reprice;
 mod support;

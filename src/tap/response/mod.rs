@@ -432,4 +432,6 @@ impl JsonBody {
 }
 
 #[cfg(test)]
+mod cross_check;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ const DIALECTS: [(&str, Endpoint); 3] = [
     ("openai_responses", Endpoint::OpenaiResponses),
 ];
 
-fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/wire")
         .join(dialect);
@@ -46,6 +46,16 @@ fn read<'a>(
         tap.feed(chunk);
     }
     tap.finish(complete)
+}
+
+/// What is read of a fixture: cut ones end as a cut does, the others to the end.
+pub(super) fn facts_of(endpoint: Endpoint, name: &str, body: &[u8]) -> ResponseFacts {
+    read(
+        endpoint,
+        &head(name),
+        [body],
+        !name.starts_with("truncated"),
+    )
 }
 
 fn line(facts: &ResponseFacts) -> String {
@@ -115,9 +125,7 @@ fn golden() {
     let mut all = String::new();
     for (dialect, endpoint) in DIALECTS {
         for (name, body) in fixtures(dialect) {
-            // Cut streams end as a cut does, the others to the end.
-            let complete = !name.starts_with("truncated");
-            let facts = read(endpoint, &head(&name), [&body[..]], complete);
+            let facts = facts_of(endpoint, &name, &body);
             writeln!(all, "{dialect}/{name}: {}", line(&facts)).unwrap();
         }
     }
@@ -440,4 +448,81 @@ fn figures_that_no_reply_can_have_are_cut_and_said_to_be_unknown() {
         true,
     );
     assert_eq!(facts.usage_state, UsageState::Reported);
+}
+
+/// What a stream left unstated, when it is cut.
+fn unstated(endpoint: Endpoint, body: &str) -> (UsageState, Option<(bool, u64)>) {
+    let facts = read(endpoint, &head("sse"), [body.as_bytes()], false);
+    let left = facts.unstated.map(|left| (left.input, left.output));
+    (facts.usage_state, left)
+}
+
+#[test]
+fn what_was_stated_is_not_estimated_again() {
+    let text = "x".repeat(400);
+    let said = format!(r#"data: {{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+    let counted =
+        r#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":70}}"#.to_owned();
+    let of = |events: &[&String]| {
+        let body: String = events.iter().map(|event| format!("{event}\n\n")).collect();
+        unstated(Endpoint::OpenaiChat, &body)
+    };
+    assert_eq!(of(&[&said]), (UsageState::Estimated, Some((true, 100))));
+    // A running count stands for what was shown before it, however many tokens that was.
+    let running = counted.replace(r#""choices":[]"#, r#""choices":[{"index":0,"delta":{}}]"#);
+    assert_eq!(
+        of(&[&said, &running]),
+        (UsageState::Partial, Some((false, 0)))
+    );
+    assert_eq!(
+        of(&[&said, &running, &said]),
+        (UsageState::Partial, Some((false, 100)))
+    );
+    // The final count is no estimate, and nothing is missing.
+    assert_eq!(of(&[&said, &counted]), (UsageState::Reported, None));
+    // The whole of a stream that was never counted is not missing: the provider does not count.
+    let done = format!("{said}\n\ndata: [DONE]\n\n");
+    let facts = read(Endpoint::OpenaiChat, &head("sse"), [done.as_bytes()], true);
+    assert_eq!(
+        (facts.usage_state, facts.unstated),
+        (UsageState::None, None)
+    );
+}
+
+#[test]
+fn arguments_and_thinking_are_output_that_was_shown() {
+    let event = |kind: &str, rest: &str| format!("data: {{\"type\":\"{kind}\",{rest}}}\n\n");
+    let forty = "y".repeat(40);
+    let anthropic = event(
+        "message_start",
+        r#""message":{"usage":{"input_tokens":7,"output_tokens":1}}"#,
+    ) + &event(
+        "content_block_delta",
+        &format!(r#""index":0,"delta":{{"type":"thinking_delta","thinking":"{forty}"}}"#),
+    ) + &event(
+        "content_block_start",
+        r#""index":1,"content_block":{"type":"tool_use","id":"t","name":"n","input":{}}"#,
+    ) + &event(
+        "content_block_delta",
+        &format!(r#""index":1,"delta":{{"type":"input_json_delta","partial_json":"{forty}"}}"#),
+    );
+    assert_eq!(
+        unstated(Endpoint::AnthropicMessages, &anthropic),
+        (UsageState::Partial, Some((false, 19)))
+    );
+    let delta = |kind: &str| event(kind, &format!(r#""delta":"{forty}""#));
+    let responses = event("response.created", r#""response":{"id":"r"}"#)
+        + &delta("response.reasoning_summary_text.delta")
+        + &delta("response.function_call_arguments.delta")
+        + &event(
+            "response.output_item.done",
+            &format!(
+                r#""item":{{"type":"function_call","call_id":"c","name":"n","arguments":"{forty}"}}"#
+            ),
+        )
+        + &delta("response.audio.delta");
+    assert_eq!(
+        unstated(Endpoint::OpenaiResponses, &responses),
+        (UsageState::Estimated, Some((true, 20)))
+    );
 }

@@ -52,7 +52,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     (
         "doctor",
-        &["app", "config", "identity", "policy", "provider"],
+        &[
+            "app", "config", "identity", "policy", "provider", "server",
+        ],
     ),
     ("control", &["app", "doctor", "store"]),
     (

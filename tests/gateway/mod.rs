@@ -7,6 +7,7 @@ mod lifecycle;
 mod protocols;
 mod random;
 mod streams;
+mod tls;
 mod usage;
 mod wire;
 

@@ -14,6 +14,8 @@ mod load;
 mod metrics;
 /// What the process holds on its host: sockets, descriptors, signals.
 mod process;
+/// Https with the certificate that the node gets.
+mod tls;
 /// Providers that are reached through the node.
 mod upstream;
 

@@ -156,7 +156,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR", requires = "dev_listen")]
     pub dev_metrics_listen: Option<SocketAddr>,
     /// Https on a loopback address, with --dev-listen and --tls-cert.
-    #[arg(long, value_name = "ADDR", requires = "dev_listen", requires = "tls_cert")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        requires = "dev_listen",
+        requires = "tls_cert"
+    )]
     pub dev_tls_listen: Option<SocketAddr>,
     /// Whom --dev-listen takes every caller for.
     #[arg(

@@ -291,7 +291,11 @@ fn https(app: &App, report: &mut Report) {
     let days = until.map_or(0, |until| until.0.saturating_sub(now.0) / 86_400_000);
     let why = state.error.as_deref().unwrap_or_default();
     let (outcome, detail, remedy) = match state.word(now) {
-        "ok" => (Outcome::Good, format!("certificate from {from}, good for {days} days"), ""),
+        "ok" => (
+            Outcome::Good,
+            format!("certificate from {from}, good for {days} days"),
+            "",
+        ),
         "pending" => (
             Outcome::Warning,
             format!("no certificate yet from {from}"),
@@ -299,7 +303,9 @@ fn https(app: &App, report: &mut Report) {
         ),
         "failing" => (
             Outcome::Warning,
-            format!("certificate from {from}, good for {days} days, but no newer one can be had: {why}"),
+            format!(
+                "certificate from {from}, good for {days} days, but no newer one can be had: {why}"
+            ),
             "it is tried again; correct what the words say before the certificate expires",
         ),
         "failed" => (
@@ -322,7 +328,10 @@ fn https(app: &App, report: &mut Report) {
         report.add(
             "https",
             Outcome::Note,
-            format!("clients call https://{}: no other name is in the certificate", state.name),
+            format!(
+                "clients call https://{}: no other name is in the certificate",
+                state.name
+            ),
             "",
         );
     }
@@ -351,15 +360,21 @@ fn mistakes(app: &App, report: &mut Report) {
         let (what, remedy) = match (mistake.kind, &app.tls) {
             (Kind::TlsOnHttp, None) => (
                 "asked for https on the port for http",
-                format!("set the client's address to http://{name}, or start the gateway with --tls"),
+                format!(
+                    "set the client's address to http://{name}, or start the gateway with --tls"
+                ),
             ),
             (Kind::TlsOnHttp, Some(_)) => (
                 "asked for https on the port for http",
-                format!("set the client's address to http://{name}, or to https:// without the port for http"),
+                format!(
+                    "set the client's address to http://{name}, or to https:// without the port for http"
+                ),
             ),
             (Kind::HttpOnTls, _) => (
                 "spoke http on the port for https",
-                format!("set the client's address to http://{name} without the port for https, or to https://"),
+                format!(
+                    "set the client's address to http://{name} without the port for https, or to https://"
+                ),
             ),
             (Kind::Untrusted, _) => (
                 "ended the handshake on the port for https",

@@ -52,9 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     (
         "doctor",
-        &[
-            "app", "config", "identity", "policy", "provider", "server",
-        ],
+        &["app", "config", "identity", "policy", "provider", "server"],
     ),
     ("control", &["app", "doctor", "store"]),
     (

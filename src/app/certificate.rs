@@ -197,7 +197,11 @@ pub(super) async fn follow_node(tls: Tls, node: crate::tailnet::Node) {
         {
             return;
         }
-        let due = tls.state().validity.map(renewal).is_some_and(|(at, _)| at <= Timestamp::now());
+        let due = tls
+            .state()
+            .validity
+            .map(renewal)
+            .is_some_and(|(at, _)| at <= Timestamp::now());
         let pause = match fetch(&tls, &node).await {
             Ok((validity, is_new)) => {
                 tell(&tls, (validity, is_new));
@@ -241,7 +245,9 @@ async fn fetch(tls: &Tls, node: &crate::tailnet::Node) -> Result<(Validity, bool
         .iter()
         .find(|domain| **domain == own)
         .or_else(|| domains.first())
-        .ok_or("the tailnet gives no certificates: turn on HTTPS in the admin console (DNS page)")?;
+        .ok_or(
+            "the tailnet gives no certificates: turn on HTTPS in the admin console (DNS page)",
+        )?;
     let known = tls.state();
     // Nothing is known of another name's certificate, nor at the start: whatever the node has will do for now.
     let third = known

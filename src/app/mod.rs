@@ -369,11 +369,7 @@ fn load_config(args: &RunArgs, state: &StateDir) -> anyhow::Result<Live> {
 }
 
 /// What runs beside the requests.
-fn background_work(
-    app: &Arc<App>,
-    certificates: Option<certificate::Source>,
-    background: &Tasks,
-) {
+fn background_work(app: &Arc<App>, certificates: Option<certificate::Source>, background: &Tasks) {
     let until_ended = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         let ended = background.ended.clone();
         background.spawn(async move {

@@ -110,7 +110,8 @@ fn is_origin_of(origin: &str, host: &str) -> bool {
     [("http://", ":80"), ("https://", ":443")]
         .into_iter()
         .any(|(scheme, port)| {
-            let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
+            let bare =
+                |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
             origin
                 .strip_prefix(scheme)
                 .is_some_and(|authority| bare(authority).eq_ignore_ascii_case(&bare(host)))
@@ -220,9 +221,16 @@ mod tests {
             (full.to_owned(), format!("https://{full}:443")),
             (format!("{full}:80"), format!("http://{full}")),
             ("127.0.0.1:8443".into(), "https://127.0.0.1:8443".into()),
-            ("[fd7a:115c:a1e0::7]:443".into(), "https://[fd7a:115c:a1e0::7]".into()),
+            (
+                "[fd7a:115c:a1e0::7]:443".into(),
+                "https://[fd7a:115c:a1e0::7]".into(),
+            ),
         ] {
-            assert_eq!(judged(&host, Some(&origin), false), Ok(false), "{host} {origin}");
+            assert_eq!(
+                judged(&host, Some(&origin), false),
+                Ok(false),
+                "{host} {origin}"
+            );
         }
         for (host, origin) in [
             (full.to_owned(), format!("https://{full}:8443")),
@@ -232,7 +240,11 @@ mod tests {
             (full.to_owned(), format!("ftp://{full}")),
             ("evil.example:443".into(), "https://evil.example".into()),
         ] {
-            assert_eq!(judged(&host, Some(&origin), true), Err(Refusal::Origin), "{host} {origin}");
+            assert_eq!(
+                judged(&host, Some(&origin), true),
+                Err(Refusal::Origin),
+                "{host} {origin}"
+            );
         }
     }
 

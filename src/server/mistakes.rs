@@ -87,8 +87,8 @@ impl Mistakes {
             Some((entry, logged)) => (entry.count, Some(logged)),
             None => (0, None),
         };
-        let due = logged.is_none_or(|logged| now.duration_since(logged) >= SILENCE)
-            && book.may_log(now);
+        let due =
+            logged.is_none_or(|logged| now.duration_since(logged) >= SILENCE) && book.may_log(now);
         if book.entries.len() >= KEPT {
             book.entries.remove(0);
         }
@@ -161,6 +161,9 @@ mod tests {
         assert_eq!(logged, LINES);
         let all = mistakes.all();
         assert_eq!(all.len(), KEPT);
-        assert_eq!(&*all[0].login, &format!("user{}@example.com", 10 * KEPT - 1));
+        assert_eq!(
+            &*all[0].login,
+            &format!("user{}@example.com", 10 * KEPT - 1)
+        );
     }
 }

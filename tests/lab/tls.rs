@@ -94,8 +94,14 @@ async fn a_request_over_https_is_its_callers() {
     assert_eq!(records[0].who.node_name, "carol");
     assert_eq!(issued(&lab).await, 1);
     let (_, said) = doctor_says(&gateway, &[]).await;
-    assert!(said.contains("ok    https: certificate from the node"), "{said}");
-    assert!(said.contains(&format!("clients call https://{NAME}")), "{said}");
+    assert!(
+        said.contains("ok    https: certificate from the node"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("clients call https://{NAME}")),
+        "{said}"
+    );
 
     // A client that asks for https on the port for http is named.
     let door = lab.forward("carol", "ai:80").await;
@@ -123,7 +129,12 @@ async fn a_request_over_https_is_its_callers() {
 async fn a_certificate_that_is_due_is_renewed() {
     let old = json!({"age_ms": 3_600_000, "valid_ms": 600_000});
     let (_provider, lab, gateway) = start(old).await;
-    change(&lab, "/issuer", json!({"age_ms": 0, "valid_ms": 7_776_000_000_u64})).await;
+    change(
+        &lab,
+        "/issuer",
+        json!({"age_ms": 0, "valid_ms": 7_776_000_000_u64}),
+    )
+    .await;
     certified(&gateway).await;
     if issued(&lab).await == 1 {
         // The first one was issued before the issuer was told: the renewal is the next.
@@ -132,7 +143,10 @@ async fn a_certificate_that_is_due_is_renewed() {
     let stream = connect(&lab, "carol").await.unwrap();
     assert!(stream.get_ref().1.peer_certificates().is_some());
     let (_, said) = doctor_says(&gateway, &[]).await;
-    assert!(said.contains("good for 89 days") || said.contains("good for 90 days"), "{said}");
+    assert!(
+        said.contains("good for 89 days") || said.contains("good for 90 days"),
+        "{said}"
+    );
     gateway.stop().await;
 }
 
@@ -141,7 +155,10 @@ async fn a_refusal_is_told_everywhere_and_tried_again() {
     let (_provider, lab, gateway) = start(json!({"refuse": "no more today"})).await;
     gateway
         .event("https: no certificate from the node", |fields| {
-            fields["error"].as_str()?.contains("no more today").then_some(())
+            fields["error"]
+                .as_str()?
+                .contains("no more today")
+                .then_some(())
         })
         .await;
     assert!(connect(&lab, "carol").await.is_err());
@@ -149,7 +166,10 @@ async fn a_refusal_is_told_everywhere_and_tried_again() {
     assert!(serves);
     assert_eq!(state["https"], "failed");
     let (well, said) = doctor_says(&gateway, &[]).await;
-    assert!(!well && said.contains("FAIL  https: no certificate from the node"), "{said}");
+    assert!(
+        !well && said.contains("FAIL  https: no certificate from the node"),
+        "{said}"
+    );
     assert!(said.contains("no more today"), "{said}");
     change(&lab, "/issuer", json!({"refuse": ""})).await;
     certified(&gateway).await;

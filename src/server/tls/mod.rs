@@ -60,7 +60,9 @@ pub enum BadCertificate {
     #[error("the certificate is not in PEM (-----BEGIN CERTIFICATE-----)")]
     Chain,
     /// There is no key.
-    #[error("the key is not a private key in PEM (-----BEGIN PRIVATE KEY-----, without a passphrase)")]
+    #[error(
+        "the key is not a private key in PEM (-----BEGIN PRIVATE KEY-----, without a passphrase)"
+    )]
     Key,
     /// The first certificate does not say how long it is good.
     #[error("the certificate can't be read")]

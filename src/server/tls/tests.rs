@@ -69,9 +69,7 @@ fn what_can_not_be_used_leaves_the_last_good_one_in_force() {
     assert_eq!(state.word(at("2051-01-01")), "expired");
     let (_, is_new) = tls.install(chain.as_bytes(), key.as_bytes()).unwrap();
     assert!(!is_new);
-    let (_, is_new) = tls
-        .install(other.as_bytes(), other_key.as_bytes())
-        .unwrap();
+    let (_, is_new) = tls.install(other.as_bytes(), other_key.as_bytes()).unwrap();
     assert!(is_new);
     assert!(!Arc::ptr_eq(&before, &tls.settings().unwrap()));
 }

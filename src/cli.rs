@@ -105,6 +105,35 @@ pub struct RunArgs {
     /// Port on the tailnet for models and pages.
     #[arg(long, env = "APERTURE_PORT", default_value_t = 80, value_name = "PORT")]
     pub port: u16,
+    /// Serve https too, for clients that insist on it, with the node's own certificate.
+    ///
+    /// The tailnet must have HTTPS turned on (admin console, DNS). Clients call by the full name: <https://NAME.TAILNET.ts.net>.
+    #[arg(long, env = "APERTURE_TLS")]
+    pub tls: bool,
+    /// Port on the tailnet for https, with --tls or --tls-cert.
+    #[arg(
+        long,
+        env = "APERTURE_TLS_PORT",
+        default_value_t = 443,
+        value_name = "PORT"
+    )]
+    pub tls_port: u16,
+    /// Serve https with this certificate instead of the node's own: its chain in PEM, read again when it changes and on SIGHUP.
+    #[arg(
+        long,
+        env = "APERTURE_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM.
+    #[arg(
+        long,
+        env = "APERTURE_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
     /// Port on the tailnet for Prometheus metrics; 0 turns it off.
     #[arg(
         long,
@@ -131,6 +160,14 @@ pub struct RunArgs {
     /// Metrics on a loopback address, with --dev-listen.
     #[arg(long, value_name = "ADDR", requires = "dev_listen")]
     pub dev_metrics_listen: Option<SocketAddr>,
+    /// Https on a loopback address, with --dev-listen and --tls-cert.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        requires = "dev_listen",
+        requires = "tls_cert"
+    )]
+    pub dev_tls_listen: Option<SocketAddr>,
     /// Whom --dev-listen takes every caller for.
     #[arg(
         long,

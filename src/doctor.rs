@@ -11,6 +11,8 @@ use crate::{
     identity::Caller,
     policy,
     provider::{client::Pieces, headers, target},
+    record::Timestamp,
+    server::Kind,
 };
 use http::{HeaderMap, Request, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ const PROVIDER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Days before its expiry at which a key is complained of.
 const EXPIRY_DAYS: u64 = 7;
+
+/// A client's mistake that is no older is complained of.
+const MISTAKE_SECONDS: u64 = 3600;
 
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -118,6 +123,8 @@ pub async fn examine(app: &App, login: Option<&str>, model: Option<&str>) -> Rep
     node(app, &mut report);
     document(app, &config, &mut report);
     store(app, &mut report);
+    https(app, &mut report);
+    mistakes(app, &mut report);
     if login.is_none() && model.is_none() {
         for provider in config.providers.values() {
             self::provider(app, provider, &mut report).await;
@@ -159,7 +166,7 @@ fn node(app: &App, report: &mut Report) {
         ),
     }
     if let Some(expiry) = app.node.key_expiry() {
-        let hours = expiry.0.saturating_sub(crate::record::Timestamp::now().0) / 3_600_000;
+        let hours = expiry.0.saturating_sub(Timestamp::now().0) / 3_600_000;
         let (outcome, remedy) = if hours < EXPIRY_DAYS * 24 {
             (
                 Outcome::Warning,
@@ -270,6 +277,118 @@ fn store(app: &App, report: &mut Report) {
                 app.recovered.interrupted
             ),
             "",
+        );
+    }
+}
+
+/// The certificate of the HTTPS port, when there is one.
+fn https(app: &App, report: &mut Report) {
+    let Some(tls) = &app.tls else { return };
+    let now = Timestamp::now();
+    let state = tls.state();
+    let from = &state.source;
+    let until = state.validity.map(|validity| validity.until);
+    let days = until.map_or(0, |until| until.0.saturating_sub(now.0) / 86_400_000);
+    let why = state.error.as_deref().unwrap_or_default();
+    let (outcome, detail, remedy) = match state.word(now) {
+        "ok" => (
+            Outcome::Good,
+            format!("certificate from {from}, good for {days} days"),
+            "",
+        ),
+        "pending" => (
+            Outcome::Warning,
+            format!("no certificate yet from {from}"),
+            "the node has to be running first; the first certificate takes up to a minute",
+        ),
+        "failing" => (
+            Outcome::Warning,
+            format!(
+                "certificate from {from}, good for {days} days, but no newer one can be had: {why}"
+            ),
+            "it is tried again; correct what the words say before the certificate expires",
+        ),
+        "failed" => (
+            Outcome::Failure,
+            format!("no certificate from {from}: {why}"),
+            "it is tried again; until then only http works",
+        ),
+        _ => (
+            Outcome::Failure,
+            format!(
+                "the certificate from {from} expired at {}{}{why}",
+                until.unwrap_or_default(),
+                if why.is_empty() { "" } else { ": " }
+            ),
+            "clients refuse it: give a newer one, or use http",
+        ),
+    };
+    report.add("https", outcome, detail, remedy);
+    if !state.name.is_empty() {
+        report.add(
+            "https",
+            Outcome::Note,
+            format!(
+                "clients call https://{}: no other name is in the certificate",
+                state.name
+            ),
+            "",
+        );
+    }
+}
+
+/// Clients that speak another protocol than the port they call.
+fn mistakes(app: &App, report: &mut Report) {
+    for mistake in app.mistakes.all() {
+        let ago = Timestamp::now().0.saturating_sub(mistake.last.0) / 1000;
+        let outcome = if ago < MISTAKE_SECONDS {
+            Outcome::Warning
+        } else {
+            Outcome::Note
+        };
+        let who = match (&*mistake.login, &*mistake.node_name) {
+            ("", _) => "somebody whom the tailnet does not know".to_owned(),
+            (login, "") => login.to_owned(),
+            (login, node) => format!("{login} on {node}"),
+        };
+        let said = if mistake.words.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", mistake.words)
+        };
+        let name = app.node.name();
+        let (what, remedy) = match (mistake.kind, &app.tls) {
+            (Kind::TlsOnHttp, None) => (
+                "asked for https on the port for http",
+                format!(
+                    "set the client's address to http://{name}, or start the gateway with --tls"
+                ),
+            ),
+            (Kind::TlsOnHttp, Some(_)) => (
+                "asked for https on the port for http",
+                format!(
+                    "set the client's address to http://{name}, or to https:// without the port for http"
+                ),
+            ),
+            (Kind::HttpOnTls, _) => (
+                "spoke http on the port for https",
+                format!(
+                    "set the client's address to http://{name} without the port for https, or to https://"
+                ),
+            ),
+            (Kind::Untrusted, _) => (
+                "ended the handshake on the port for https",
+                "does it trust the certificate, and call by a name that is in it?".to_owned(),
+            ),
+        };
+        report.add(
+            "client",
+            outcome,
+            format!(
+                "{who} {what}{said}, {} times, last at {} ({ago} s ago)",
+                mistake.count, mistake.last
+            ),
+            &remedy,
         );
     }
 }

@@ -52,7 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["config"]),
     (
         "doctor",
-        &["app", "config", "identity", "policy", "provider"],
+        &["app", "config", "identity", "policy", "provider", "server"],
     ),
     ("reprice", &["config", "price", "store"]),
     ("control", &["app", "doctor", "reprice", "store"]),

@@ -4,6 +4,7 @@
 //! arguments of `run`. Out: a running gateway, until a signal ends it. The one module that names every concrete type.
 //! Must not know: what a request is.
 
+mod certificate;
 mod join;
 mod paths;
 
@@ -31,7 +32,7 @@ use crate::{
     },
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
-    server::{Names, Port, Server},
+    server::{Mistakes, Names, Port, Server, Tls},
     session::Sessions,
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
@@ -42,6 +43,7 @@ use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::Notify,
     time::MissedTickBehavior,
 };
 
@@ -87,6 +89,12 @@ pub struct App {
     pub started: Timestamp,
     /// What opening the store found.
     pub recovered: Recovered,
+    /// The HTTPS certificate; none = HTTPS is off.
+    pub tls: Option<Tls>,
+    /// Clients that spoke another protocol than their port.
+    pub mistakes: Mistakes,
+    /// Asks for the certificate's files to be read again.
+    reread: Arc<Notify>,
 }
 
 impl std::fmt::Debug for App {
@@ -112,6 +120,9 @@ pub struct Health {
     pub in_flight: usize,
     /// The store has fallen behind or can't write.
     pub store_degraded: bool,
+    /// How https stands: `off`, `ok`, `pending`, `failing` (the last certificate is still good), `failed`, `expired`.
+    #[serde(default)]
+    pub https: String,
     /// Version of the program.
     pub version: String,
 }
@@ -127,6 +138,10 @@ impl App {
             draining,
             in_flight: self.in_flight.len(),
             store_degraded: self.writer.stats().degraded.is_some(),
+            https: self.tls.as_ref().map_or_else(
+                || "off".to_owned(),
+                |tls| tls.state().word(Timestamp::now()).to_owned(),
+            ),
             version: crate::VERSION.to_owned(),
         }
     }
@@ -136,6 +151,7 @@ impl App {
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     harden::process();
     let state = StateDir::open(args.state.state_dir.as_deref())?;
+    let certificates = certificate::Source::of(&args)?;
     let live = load_config(&args, &state)?;
     let config = live.current();
 
@@ -158,6 +174,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let sessions = latest_sessions(&store)?;
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);
+    let tls = certificates
+        .as_ref()
+        .map(|source| source.open(metrics.clone()))
+        .transpose()?;
+    let mistakes = Mistakes::default();
     let requests = Tasks::default();
     // Outlives the requests: the node, the store's helpers, the control socket.
     let background = Tasks::default();
@@ -188,6 +209,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         state,
         started: Timestamp::now(),
         recovered,
+        tls: tls.clone(),
+        mistakes: mistakes.clone(),
+        reread: Arc::default(),
     });
     let proxy = Proxy {
         live: live.clone(),
@@ -208,6 +232,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         dashboard: dashboard(&app),
         metrics,
         names,
+        tls,
+        mistakes,
         tasks: requests.clone(),
         node_metrics: node.metrics_source(),
     });
@@ -218,7 +244,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         control,
         background.clone(),
     ));
-    background_work(&app, &background);
+    background_work(&app, certificates, &background);
     let failed = listen(&args, &node, &server).await?;
 
     notify(&[
@@ -261,6 +287,13 @@ async fn listen(
             let listener = DevListener::bind(address).await.context("listening")?;
             tracing::info!(address = %listener.local_addr()?, user = %args.dev_user, "development listener: everybody is this user");
             spawn_serve(server, Port::Gateway, listener, broken.clone());
+            if let Some(address) = args.dev_tls_listen {
+                let listener = DevListener::bind(address)
+                    .await
+                    .context("listening for https")?;
+                tracing::info!(address = %listener.local_addr()?, "https");
+                spawn_serve(server, Port::Secure, listener, broken.clone());
+            }
             if let Some(address) = args.dev_metrics_listen {
                 let listener = DevListener::bind(address)
                     .await
@@ -277,6 +310,14 @@ async fn listen(
                 .await
                 .context("listening on the tailnet")?;
             spawn_serve(server, Port::Gateway, listener, broken.clone());
+            if server.tls.is_some() {
+                let listener = own
+                    .node()
+                    .listen(args.tls_port)
+                    .await
+                    .context("listening for https")?;
+                spawn_serve(server, Port::Secure, listener, broken.clone());
+            }
             if args.metrics_port != 0 {
                 let listener = own
                     .node()
@@ -341,7 +382,7 @@ fn load_config(args: &RunArgs, state: &StateDir) -> anyhow::Result<Live> {
 }
 
 /// What runs beside the requests.
-fn background_work(app: &Arc<App>, background: &Tasks) {
+fn background_work(app: &Arc<App>, certificates: Option<certificate::Source>, background: &Tasks) {
     let until_ended = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         let ended = background.ended.clone();
         background.spawn(async move {
@@ -386,6 +427,18 @@ fn background_work(app: &Arc<App>, background: &Tasks) {
             }
         }
     }));
+    if let (Some(source), Some(tls)) = (certificates, app.tls.clone()) {
+        let this = Arc::clone(app);
+        until_ended(Box::pin(async move {
+            match source {
+                certificate::Source::Files { certificate, key } => {
+                    certificate::follow_files(tls, certificate, key, Arc::clone(&this.reread))
+                        .await;
+                }
+                certificate::Source::Node => join::follow_certificate(&this.node, tls).await,
+            }
+        }));
+    }
     let this = Arc::clone(app);
     until_ended(Box::pin(async move { join::follow(&this).await }));
 }
@@ -454,6 +507,7 @@ async fn signals(app: &Arc<App>) {
             _ = hangup.recv() => {
                 notify(&[sd_notify::NotifyState::Reloading]);
                 tracing::info!("reading the configuration again (SIGHUP)");
+                app.reread.notify_one();
                 let live = app.live.clone();
                 // Blocks on files.
                 let reloaded = tokio::task::spawn_blocking(move || live.log(&live.reload())).await;

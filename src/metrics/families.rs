@@ -161,6 +161,17 @@ families! {
     Gauge open_connections[],
     /// Connections closed before their first request.
     Counter connections_refused_total[reason],
+    /// TLS handshakes on the HTTPS port, by `result`: `ok`, `failed`, `no_certificate` (there is none yet).
+    Counter tls_handshakes_total[result],
+    /// Connections that spoke another protocol than their port: `tls_on_http`, `http_on_tls`, or `handshake_refused` (by the
+    /// client: it does not trust the certificate, or calls by a name that is not in it). `aperture doctor` says whose.
+    Counter wrong_protocol_total[kind],
+    /// Attempts to get the HTTPS certificate or to read it again.
+    Counter tls_certificate_attempts_total[result],
+    /// 1 when the last attempt was taken, 0 when the last good certificate (if any) stays in force.
+    Gauge tls_certificate_last_attempt_ok[],
+    /// When the HTTPS certificate in force expires, in seconds since 1970; absent while there is none.
+    Gauge tls_certificate_expiry_timestamp_seconds[],
     /// Questions to the tailnet who has an address, answers from the cache included.
     Counter identity_lookups_total[result],
     /// Pieces of responses that the tap could not read; the client got them all the same.

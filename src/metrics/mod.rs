@@ -255,6 +255,33 @@ impl Metrics {
         self.0.families.connections_refused_total.add([reason], 1);
     }
 
+    /// A TLS handshake ended so; `result` is a word of the program.
+    pub fn handshake(&self, result: &'static str) {
+        self.0.families.tls_handshakes_total.add([result], 1);
+    }
+
+    /// A connection spoke another protocol than its port; `kind` is a word of the program.
+    pub fn wrong_protocol(&self, kind: &'static str) {
+        self.0.families.wrong_protocol_total.add([kind], 1);
+    }
+
+    /// The HTTPS certificate was read or fetched, and is good until then.
+    pub fn certificate_taken(&self, until: Timestamp) {
+        let families = &self.0.families;
+        families.tls_certificate_attempts_total.add(["ok"], 1);
+        families.tls_certificate_last_attempt_ok.set([], 1.0);
+        families
+            .tls_certificate_expiry_timestamp_seconds
+            .set([], seconds(until));
+    }
+
+    /// The HTTPS certificate could not be had.
+    pub fn certificate_failed(&self) {
+        let families = &self.0.families;
+        families.tls_certificate_attempts_total.add(["failed"], 1);
+        families.tls_certificate_last_attempt_ok.set([], 0.0);
+    }
+
     /// Totals of the identity cache: answered from it, asked, and asked without an answer.
     pub fn set_identity(&self, lookups: u64, cached: u64, failed: u64) {
         let family = &self.0.families.identity_lookups_total;

@@ -24,6 +24,11 @@ impl Names {
             .collect();
     }
 
+    /// The fullest of them.
+    pub(super) fn first(&self) -> Option<String> {
+        self.0.read().first().cloned()
+    }
+
     /// Whether a host (with or without port) is the gateway, or a loopback name that forwards to it.
     fn contains(&self, host: &str) -> bool {
         let name = without_port(host)
@@ -87,11 +92,7 @@ pub(super) fn judge<B>(
         return Err(Refusal::Origin);
     }
     let text = origin.to_str().map_err(|_| Refusal::Origin)?;
-    let own = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"))
-        .is_some_and(|authority| authority.eq_ignore_ascii_case(host));
-    if own && host_is_ours {
+    if host_is_ours && is_origin_of(text, host) {
         return Ok(None);
     }
     if model_endpoint
@@ -102,6 +103,19 @@ pub(super) fn judge<B>(
         return Ok(Some(origin.clone()));
     }
     Err(Refusal::Origin)
+}
+
+/// Whether an origin is the page of a host, where a scheme's own port may be written or left out.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    [("http://", ":80"), ("https://", ":443")]
+        .into_iter()
+        .any(|(scheme, port)| {
+            let bare =
+                |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
+            origin
+                .strip_prefix(scheme)
+                .is_some_and(|authority| bare(authority).eq_ignore_ascii_case(&bare(host)))
+        })
 }
 
 /// Tells a browser that a page may read the response.
@@ -195,6 +209,42 @@ mod tests {
             "xlocalhost",
         ] {
             assert_eq!(judged(host, None, false), Err(Refusal::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_schemes_own_port_may_be_written_or_left_out() {
+        let full = "ai.tail-scale.ts.net";
+        for (host, origin) in [
+            (full.to_owned(), format!("https://{full}")),
+            (format!("{full}:443"), format!("https://{full}")),
+            (full.to_owned(), format!("https://{full}:443")),
+            (format!("{full}:80"), format!("http://{full}")),
+            ("127.0.0.1:8443".into(), "https://127.0.0.1:8443".into()),
+            (
+                "[fd7a:115c:a1e0::7]:443".into(),
+                "https://[fd7a:115c:a1e0::7]".into(),
+            ),
+        ] {
+            assert_eq!(
+                judged(&host, Some(&origin), false),
+                Ok(false),
+                "{host} {origin}"
+            );
+        }
+        for (host, origin) in [
+            (full.to_owned(), format!("https://{full}:8443")),
+            (format!("{full}:8443"), format!("https://{full}")),
+            (format!("{full}:443"), format!("http://{full}")),
+            (full.to_owned(), "https://ai".to_owned()),
+            (full.to_owned(), format!("ftp://{full}")),
+            ("evil.example:443".into(), "https://evil.example".into()),
+        ] {
+            assert_eq!(
+                judged(&host, Some(&origin), true),
+                Err(Refusal::Origin),
+                "{host} {origin}"
+            );
         }
     }
 

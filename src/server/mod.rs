@@ -5,9 +5,14 @@
 //! Must not know: how identity is found, what a model request does, what pages show.
 
 mod guard;
+mod mistakes;
 mod models;
+mod opening;
+mod tls;
 
 pub use guard::Names;
+pub use mistakes::{Kind, Mistake, Mistakes};
+pub use tls::{BadCertificate, Tls, TlsState, Validity};
 
 use crate::{
     config::{Config, Live},
@@ -68,6 +73,10 @@ pub struct Server<W: WhoIs> {
     pub metrics: Metrics,
     /// The gateway's own names and addresses.
     pub names: Names,
+    /// The certificate of the HTTPS port; none = there is no such port.
+    pub tls: Option<Tls>,
+    /// Clients that spoke another protocol than their port.
+    pub mistakes: Mistakes,
     /// Running tasks.
     pub tasks: Tasks,
     /// The node's own series, for the metrics page.
@@ -83,6 +92,8 @@ pub type NodeMetrics =
 pub enum Port {
     /// Models and pages.
     Gateway,
+    /// The same, over TLS.
+    Secure,
     /// `/metrics` alone.
     Metrics,
 }
@@ -147,6 +158,16 @@ impl<W: WhoIs> Server<W> {
         };
         let _open = self.metrics.connection_opened();
 
+        let mut signals = self.signals(&guard, config.gateway.timeouts.header_read);
+        let opened = tokio::select! {
+            biased;
+            opened = self.open(port, io, opening::Peer { address: peer, accepted_as: &accepted_as }) => opened,
+            Some(signal) = signals.next() => {
+                tracing::debug!(?signal, "connection closed before its first request");
+                return;
+            }
+        };
+        let Some(io) = opened else { return };
         let asked = Arc::new(AtomicBool::new(false));
         let service = {
             let (server, asked) = (Arc::clone(&self), Arc::clone(&asked));
@@ -159,7 +180,6 @@ impl<W: WhoIs> Server<W> {
         let builder = builder(&config);
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
-        let mut signals = self.signals(&guard, config.gateway.timeouts.header_read);
         loop {
             let signal = tokio::select! {
                 biased;
@@ -262,7 +282,7 @@ impl<W: WhoIs> Server<W> {
         }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
-            Port::Gateway => {
+            Port::Gateway | Port::Secure => {
                 let mut response = match (route, &origin) {
                     (_, Some(origin)) if request.method() == Method::OPTIONS => {
                         guard::preflight(origin)

@@ -210,15 +210,22 @@ impl Node {
         localapi::answer(status, &body)
     }
 
-    /// A certificate for one of the node's names, issued if need be.
-    pub async fn certificate(&self, domain: &str) -> Result<Certificate, LocalApiError> {
+    /// A certificate for one of the node's names, issued if need be: also when the one that the node has ends sooner than that.
+    pub async fn certificate(
+        &self,
+        domain: &str,
+        min_validity: Option<Duration>,
+    ) -> Result<Certificate, LocalApiError> {
         if !domain
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
         {
             return Err(LocalApiError::NoAnswer(format!("{domain:?} is no domain")));
         }
-        let path = format!("cert/{domain}?type=pair");
+        let mut path = format!("cert/{domain}?type=pair");
+        if let Some(least) = min_validity {
+            path = format!("{path}&min_validity={}s", least.as_secs());
+        }
         let (status, body) = self
             .local_api(&self.0.commands, c"GET", path, CERTIFICATE_LIMIT)
             .await?;

@@ -10,6 +10,7 @@ mod protocols;
 mod random;
 mod reprice;
 mod streams;
+mod tls;
 mod usage;
 mod wire;
 

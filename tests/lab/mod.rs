@@ -16,6 +16,8 @@ mod metrics;
 mod owned;
 /// What the process holds on its host: sockets, descriptors, signals.
 mod process;
+/// Https with the certificate that the node gets.
+mod tls;
 /// Providers that are reached through the node.
 mod upstream;
 

@@ -49,6 +49,26 @@ func (a *API) tailnetCalls() {
 	changeTailnet(a, "POST /hold", func(t *Tailnet, in bool) error { t.held = in; return nil })
 	changeTailnet(a, "POST /delta", func(t *Tailnet, in bool) error { t.delta = in; return nil })
 
+	a.change("POST /issuer", func(r *http.Request) (fields, error) {
+		var in struct {
+			Refuse  *string `json:"refuse"`
+			AgeMS   *int64  `json:"age_ms"`
+			ValidMS *int64  `json:"valid_ms"`
+		}
+		if err := decodeStrict(r, &in); err != nil {
+			return nil, err
+		}
+		duration := func(ms *int64) *time.Duration {
+			if ms == nil {
+				return nil
+			}
+			d := time.Duration(*ms) * time.Millisecond
+			return &d
+		}
+		a.lab.issuer.Set(in.Refuse, duration(in.AgeMS), duration(in.ValidMS))
+		return nil, nil
+	})
+
 	a.change("POST /faults/control", a.shut(a.lab.control))
 	a.change("POST /faults/relay", a.shut(a.lab.relay.Door))
 	a.change("POST /faults/map", func(r *http.Request) (fields, error) {

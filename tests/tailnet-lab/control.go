@@ -44,8 +44,9 @@ func NewControl(t *Tailnet) *Control {
 	c.outer.HandleFunc("/generate_204", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	c.inner.HandleFunc("POST /machine/register", c.register)
 	c.inner.HandleFunc("POST /machine/map", c.machineMap)
+	c.inner.HandleFunc("POST /machine/set-dns", c.setDNS)
 	c.inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) // update-health, set-dns, audit-log, ..
+		io.Copy(io.Discard, r.Body) // update-health, audit-log, ..
 		w.WriteHeader(http.StatusNotFound)
 	})
 	return c
@@ -89,6 +90,20 @@ func (c *Control) machineMap(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errUnknownNode) {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 	}
+}
+
+// setDNS keeps a record that proves to an issuer whose name it is.
+func (c *Control) setDNS(w http.ResponseWriter, r *http.Request) {
+	var req tailcfg.SetDNSRequest
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxRequest)).Decode(&req); err != nil {
+		http.Error(w, "bad set-dns request", http.StatusBadRequest)
+		return
+	}
+	if err := c.tailnet.SetRecord(&req); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	writeJSON(w, http.StatusOK, tailcfg.SetDNSResponse{})
 }
 
 // mapWriter frames map messages: length, then maybe zstd, JSON.

@@ -38,6 +38,8 @@ type Lab struct {
 	tailnet *Tailnet
 	relay   *Relay
 	control *Door
+	issuer  *Issuer
+	acmeURL string
 	apiURL  string
 	dir     string
 	verbose bool
@@ -90,6 +92,17 @@ func NewLab(opts Options) (*Lab, error) {
 		l.Close()
 		return nil, err
 	}
+	acme, err := NewDoor()
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	if l.issuer, err = NewIssuer(l.tailnet.Records); err != nil {
+		l.Close()
+		return nil, err
+	}
+	l.acmeURL = "http://" + acme.Addr().String() + "/directory"
+	l.serve(acme, l.issuer)
 	l.tailnet.BaseURL = "http://" + l.control.Addr().String()
 	l.apiURL = "http://" + api.Addr().String()
 	l.serve(l.control, NewControl(l.tailnet))
@@ -120,6 +133,7 @@ func (l *Lab) Load(ctx context.Context, topo *Topology) error {
 		}
 		l.tailnet.grants = topo.Grants
 		l.tailnet.approval = topo.Approval
+		l.tailnet.https = topo.HTTPS
 		return nil
 	})
 	_, err := l.AddNodes(ctx, topo.Nodes)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"tailscale.com/tailcfg"
@@ -35,6 +36,7 @@ type view struct {
 	peers  []*tailcfg.Node
 	users  []*tailcfg.UserProfile
 	groups bool // profiles come with groups
+	https  bool // it may have a certificate
 }
 
 // snapshot returns the current one. The lock is held.
@@ -84,7 +86,7 @@ func (t *Tailnet) viewOf(n *Node) *view {
 		tailcfg.NodeAttrDisableUPnP:                   nil,
 		tailcfg.NodeAttrDisableCaptivePortalDetection: nil,
 	}
-	v := &view{gen: s.gen, self: &self, filter: t.filterFor(n, s.sources), groups: t.seesGroups(n), peers: []*tailcfg.Node{}}
+	v := &view{gen: s.gen, self: &self, filter: t.filterFor(n, s.sources), groups: t.seesGroups(n), https: t.https, peers: []*tailcfg.Node{}}
 	if v.groups {
 		self.CapMap[visibleGroups] = nil
 	}
@@ -110,11 +112,16 @@ func (t *Tailnet) viewOf(n *Node) *view {
 // full is the view as a whole netmap.
 func (t *Tailnet) full(v *view) *tailcfg.MapResponse {
 	now := time.Now().UTC()
+	var certDomains []string
+	if v.https {
+		certDomains = []string{strings.TrimSuffix(v.self.Name, ".")}
+	}
 	return &tailcfg.MapResponse{
 		Node: v.self, DERPMap: t.DERPMap, Domain: t.Domain, CollectServices: "false", ControlTime: &now,
 		DNSConfig: &tailcfg.DNSConfig{
 			Proxied: true, Domains: []string{t.Domain},
-			Routes: map[string][]*dnstype.Resolver{t.Domain: nil},
+			Routes:      map[string][]*dnstype.Resolver{t.Domain: nil},
+			CertDomains: certDomains,
 		},
 		PacketFilter: v.filter,
 		Peers:        v.peers,

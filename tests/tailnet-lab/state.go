@@ -73,7 +73,7 @@ func (l *Lab) State() map[string]any {
 		groups[group] = members
 	}
 	return map[string]any{
-		"controlURL": t.BaseURL, "apiURL": l.apiURL, "domain": t.Domain,
+		"controlURL": t.BaseURL, "apiURL": l.apiURL, "acmeURL": l.acmeURL, "ca": l.issuer.CA(), "issued": l.issuer.Issued(), "https": t.https, "domain": t.Domain,
 		"nodes": nodes, "proxies": proxies, "forwards": forwards, "pendingAuth": pending,
 		"groups": groups, "groupsVisibleTo": t.visible, "grants": grants,
 		"held": t.held, "delta": t.delta, "forceLogin": t.forceLogin, "approval": t.approval,

@@ -49,6 +49,8 @@ type Tailnet struct {
 	mapDelay   time.Duration
 	keepPaths  bool // do not make peers forget a node that started again
 	polls      map[*poll]struct{}
+	https      bool                // nodes may have certificates
+	records    map[string][]string // TXT, by name
 }
 
 // NewTailnet makes an empty tailnet.
@@ -57,6 +59,7 @@ func NewTailnet(domain string) *Tailnet {
 		Domain: domain, changed: make(chan struct{}), delta: true,
 		reserved: map[string]Identity{}, users: map[string]*User{}, keys: map[string]AuthKey{},
 		pending: map[string]*Login{}, groups: map[string][]string{}, polls: map[*poll]struct{}{},
+		records: map[string][]string{},
 	}
 }
 
@@ -161,6 +164,25 @@ func (t *Tailnet) nodeByKey(k key.NodePublic) *Node {
 		}
 	}
 	return nil
+}
+
+// SetRecord keeps a TXT record of a node, below its own name only.
+func (t *Tailnet) SetRecord(req *tailcfg.SetDNSRequest) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.nodeByKey(req.NodeKey)
+	if n == nil || !t.https || req.Type != "TXT" || req.Name+"." != "_acme-challenge."+n.tc.Name {
+		return fmt.Errorf("no record %s %q for this node", req.Type, req.Name)
+	}
+	t.records[req.Name] = append(t.records[req.Name], req.Value)
+	return nil
+}
+
+// Records are the values of a TXT record.
+func (t *Tailnet) Records(name string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.records[name]
 }
 
 // Route is how one node reaches another.

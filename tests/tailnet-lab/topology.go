@@ -11,6 +11,7 @@ type Topology struct {
 	Grants   []Grant             `json:"grants"`
 	AuthKeys map[string]AuthKey  `json:"authKeys"` // for processes from outside
 	Approval bool                `json:"approval"` // new machines need an approval
+	HTTPS    bool                `json:"https"`    // nodes may have certificates
 }
 
 // NodeSpec is a client of the lab, or a reservation for an outside process.

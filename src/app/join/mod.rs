@@ -9,7 +9,7 @@ use crate::{
     cli::RunArgs,
     identity::{WhoIs, dev::DevWhoIs},
     provider::client::Dial,
-    server::{Names, NodeMetrics},
+    server::{Names, NodeMetrics, Tls},
     shutdown::Tasks,
     tailnet::localapi,
 };
@@ -166,6 +166,23 @@ impl NodeView {
             #[cfg(feature = "tailnet")]
             Self::Tailnet(own) => own.close().await,
         }
+    }
+}
+
+/// Gets certificates from the node, where there is one, until it is closed.
+#[cfg_attr(
+    not(feature = "tailnet"),
+    expect(
+        clippy::unused_async,
+        reason = "without a node there is nothing to wait for"
+    )
+)]
+pub(super) async fn follow_certificate(node: &NodeView, tls: Tls) {
+    match node {
+        // The arguments rule this out.
+        NodeView::Dev { .. } => drop(tls),
+        #[cfg(feature = "tailnet")]
+        NodeView::Tailnet(own) => super::certificate::follow_node(tls, own.node().clone()).await,
     }
 }
 

@@ -128,8 +128,8 @@ impl<'a> Conversation<'a> {
             self.results.push(ToolCall {
                 name: clip(name, NAME).to_owned(),
                 call: clip(id, NAME).to_owned(),
-                argument_bytes: 0,
                 result_error: Some(failed),
+                ..ToolCall::default()
             });
         }
     }

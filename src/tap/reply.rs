@@ -221,8 +221,7 @@ impl Reply {
                 tool: ToolCall {
                     name: clip(name, NAME).to_owned(),
                     call: clip(id, NAME).to_owned(),
-                    argument_bytes: 0,
-                    result_error: None,
+                    ..ToolCall::default()
                 },
                 hash: CallHash::new(name),
             });

@@ -275,6 +275,7 @@ fn only_results_since_the_last_reply_are_new() {
         call: call.into(),
         argument_bytes: 0,
         result_error: Some(false),
+        ..ToolCall::default()
     };
     assert_eq!(
         facts.tool_results,

@@ -29,7 +29,7 @@ use crate::{
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
     server::{Names, Port, Server},
-    session::Sessions,
+    session::{Restored, Sessions},
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
     tailnet::{Accept, DevListener, LIBRARY_VERSION},
@@ -155,11 +155,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let anchors = store
         .anchors(since)
         .context("reading the latest sessions")?;
-    sessions.restore(
-        anchors
-            .into_iter()
-            .map(|known| (known.session, known.anchors, known.started)),
-    );
+    sessions.restore(anchors.into_iter().map(|known| Restored {
+        session: known.session,
+        anchors: known.anchors,
+        calls: known.calls,
+        started: known.started,
+        ended: known.ended,
+    }));
 
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);

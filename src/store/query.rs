@@ -43,10 +43,14 @@ pub struct Anchored {
     pub user: String,
     /// The hashes.
     pub anchors: Vec<u64>,
+    /// Ids of the tool calls in the reply.
+    pub calls: Vec<String>,
     /// The session that they name.
     pub session: SessionId,
     /// When the request began.
     pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
 }
 
 impl Store {
@@ -401,11 +405,18 @@ impl Store {
                 if let Some(session) = record.session
                     && !record.anchors.is_empty()
                 {
+                    let calls = record.tools.into_iter();
+                    let calls =
+                        calls.filter(|tool| tool.result_error.is_none() && !tool.call.is_empty());
                     found.push(Anchored {
                         user: record.who.user,
                         anchors: record.anchors,
+                        calls: calls.map(|tool| tool.call).collect(),
                         session,
                         started: record.started,
+                        ended: Timestamp(
+                            (record.started.0).saturating_add(record.timings.total_us / 1000),
+                        ),
                     });
                 }
             }

@@ -280,4 +280,6 @@ fn call_key(session: SessionId, call: &str) -> u64 {
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod tests;

@@ -384,6 +384,25 @@ impl Store {
         })
     }
 
+    /// The sessions that a session started, or that were forked from it, `limit` at most.
+    pub fn session_children(&self, id: SessionId, limit: usize) -> Result<Vec<Session>, ReadError> {
+        self.files.main.read(|read| {
+            let children = match read.open_table(schema::SESSION_CHILDREN) {
+                // A file that an older version wrote and nobody has opened for writing since.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                other => other?,
+            };
+            let sessions = read.open_table(schema::SESSIONS)?;
+            let mut found = Vec::new();
+            for row in children.range((id.0, 0)..=(id.0, u128::MAX))?.take(limit) {
+                if let Some(row) = sessions.get(row?.0.value().1)? {
+                    found.push(decode("sessions", row.value())?);
+                }
+            }
+            Ok(found)
+        })
+    }
+
     /// Every version of the configuration, oldest first.
     pub fn config_history(&self) -> Result<Vec<ConfigVersion>, ReadError> {
         self.files.main.read(|read| {

@@ -194,8 +194,10 @@ impl Source {
             };
             let mut page = store.session_requests(id, cursor, REQUESTS_SHOWN)?;
             page.items.retain(|record| scope.holds(&record.who.user));
+            let children = store.session_children(id, CHILDREN_SHOWN)?;
             Ok(Some(SessionPage {
                 session: session(found),
+                children: mine(&scope, children).map(session).collect(),
                 requests: page.items,
                 next: page.next.map(|id| id.to_string()),
             }))

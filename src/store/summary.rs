@@ -93,7 +93,9 @@ fn tool_calls(record: &Record) -> u64 {
 /// Tokens that should have been read from a cache.
 fn missed(record: &Record) -> u64 {
     let miss = record.cache_miss.as_ref();
-    miss.map_or(0, |miss| miss.expected_tokens.saturating_sub(miss.read_tokens))
+    miss.map_or(0, |miss| {
+        miss.expected_tokens.saturating_sub(miss.read_tokens)
+    })
 }
 
 impl Session {
@@ -192,7 +194,10 @@ impl Session {
             }
         }
         less(&mut self.tools, tool_calls(record));
-        less(&mut self.cache_misses, u64::from(record.cache_miss.is_some()));
+        less(
+            &mut self.cache_misses,
+            u64::from(record.cache_miss.is_some()),
+        );
         less(&mut self.cache_missed_tokens, missed(record));
     }
 }

@@ -24,6 +24,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 const SESSIONS_SHOWN: usize = 50;
 const REQUESTS_SHOWN: usize = 200;
+/// Sub-agents and forks that one page of a session lists.
+const CHILDREN_SHOWN: usize = 50;
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]

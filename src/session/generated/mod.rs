@@ -93,9 +93,6 @@ fn thousands_of_conversations_neither_merge_nor_split() {
     }
     assert!(by_style.len() >= 8 && units >= CONVERSATIONS);
     assert_eq!(merged, 0, "seed {seed}: {by_style:?}");
-    assert!(
-        split * 100 <= units,
-        "seed {seed}: {by_style:?}"
-    );
+    assert!(split * 100 <= units, "seed {seed}: {by_style:?}");
     assert_eq!(wrong_parent, 0, "seed {seed}");
 }

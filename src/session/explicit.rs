@@ -49,7 +49,7 @@ const PARENT_THREAD: &str = "x-codex-parent-thread-id";
 const FORKED_THREAD: &str = "x-codex-forked-from-thread-id";
 /// The kind of sub-agent (Codex).
 const SUBAGENT: &str = "x-openai-subagent";
-/// The session that started this one (OpenCode, Kilo).
+/// The session that started this one (`OpenCode`, Kilo).
 const PARENT_SESSION: &str = "x-parent-session-id";
 
 /// Clients whose `prompt_cache_key` is the session's id.

@@ -18,7 +18,13 @@ impl Cache {
 
     fn usage(&mut self, body: &Value) -> Value {
         let mut parts = vec![body["tools"].to_string(), body["system"].to_string()];
-        parts.extend(body["messages"].as_array().unwrap().iter().map(Value::to_string));
+        parts.extend(
+            body["messages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(Value::to_string),
+        );
         let same = self.prefix.iter().zip(&parts);
         let read = same.take_while(|(old, new)| old == new).count();
         // There is one mark, at the end of the prompt: the cache holds all of the old one, or nothing of use.
@@ -30,7 +36,13 @@ impl Cache {
     }
 }
 
-async fn send(gateway: &Gateway, provider: &Provider, lines: &[(&str, &str)], body: &Value, reply: Value) {
+async fn send(
+    gateway: &Gateway,
+    provider: &Provider,
+    lines: &[(&str, &str)],
+    body: &Value,
+    reply: &Value,
+) {
     let script = Script::raw("application/json", [reply.to_string().into()]);
     provider.script_times(1, Matcher::any(), script);
     let url = format!("{}/v1/messages", gateway.url);
@@ -63,25 +75,36 @@ async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
             }
             // Somebody rewrites the call.
             2 => body["messages"][1]["content"][0]["input"] = json!({"state": "all"}),
-            3 => body["system"] = json!("You are another agent.\nWorking directory: /home/alice/project\n"),
+            3 => {
+                body["system"] =
+                    json!("You are another agent.\nWorking directory: /home/alice/project\n")
+            }
             _ => {}
         }
         let reply = json!({"type": "message", "role": "assistant", "content": said, "stop_reason": "end_turn",
             "usage": cache.usage(&body)});
-        send(&gateway, &provider, &[PROGRAM, SESSION], &body, reply).await;
+        send(&gateway, &provider, &[PROGRAM, SESSION], &body, &reply).await;
     }
     let agent = [PROGRAM, SESSION, ("x-claude-code-agent-id", "a1")];
-    let task = json!({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [user("look around")]});
+    let task =
+        json!({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [user("look around")]});
     let reply = json!({"type": "message", "content": [{"type": "text", "text": "seen"}], "stop_reason": "end_turn",
         "usage": {"input_tokens": 3, "output_tokens": 1}});
-    send(&gateway, &provider, &agent, &task, reply).await;
+    send(&gateway, &provider, &agent, &task, &reply).await;
 
     let records = gateway.finished(5).await;
     let misses: Vec<_> = records
         .iter()
         .map(|record| {
             let miss = record.cache_miss.as_ref();
-            miss.map(|miss| (miss.cause, miss.message, miss.expected_tokens, miss.read_tokens))
+            miss.map(|miss| {
+                (
+                    miss.cause,
+                    miss.message,
+                    miss.expected_tokens,
+                    miss.read_tokens,
+                )
+            })
         })
         .collect();
     assert_eq!(
@@ -97,13 +120,24 @@ async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
     let main = records[0].session.unwrap();
     assert_eq!(records[0].workspace.as_deref(), Some("/home/alice/project"));
     assert_ne!(records[4].session, Some(main));
-    assert_eq!((records[4].parent_session, records[4].agent.as_deref()), (Some(main), Some("a1")));
+    assert_eq!(
+        (records[4].parent_session, records[4].agent.as_deref()),
+        (Some(main), Some("a1"))
+    );
 
     let called = &records[0].tools[0];
-    assert_eq!((called.server.as_str(), called.result_error), ("github", None));
+    assert_eq!(
+        (called.server.as_str(), called.result_error),
+        ("github", None)
+    );
     let brought = &records[1].tools[0];
     assert_eq!(
-        (brought.name.as_str(), brought.server.as_str(), brought.result_error, brought.result_bytes),
+        (
+            brought.name.as_str(),
+            brought.server.as_str(),
+            brought.result_error,
+            brought.result_bytes
+        ),
         ("mcp__github__list_issues", "github", Some(true), 18)
     );
     let took = brought.duration_ms.expect("the gateway saw the call");
@@ -116,20 +150,45 @@ async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
         let sample = samples.iter().find(|sample| {
             sample.name == "aperture_cache_misses_total" && sample.labels["cause"] == cause
         });
-        assert_eq!(sample.map(|sample| sample.value.as_str()), Some(count), "{cause}");
+        assert_eq!(
+            sample.map(|sample| sample.value.as_str()),
+            Some(count),
+            "{cause}"
+        );
     }
-    let page = http::get(&format!("{}/ui/sessions/{main}", gateway.url)).await.text();
-    for part in ["the history changed at message 2", "the system prompt changed", "look around", "/home/alice/project"] {
+    let page = http::get(&format!("{}/ui/sessions/{main}", gateway.url))
+        .await
+        .text();
+    for part in [
+        "the history changed at message 2",
+        "the system prompt changed",
+        "look around",
+        "/home/alice/project",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     let state = gateway.state_dir();
     let dir = gateway.stop().await;
     let output = gateway::run(&state, &["export", "sessions"]).await;
     let lines = String::from_utf8(output.stdout).unwrap();
-    let sessions: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let found = |id: String| sessions.iter().find(|session| session["id"] == json!(id)).unwrap();
+    let sessions: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let found = |id: String| {
+        sessions
+            .iter()
+            .find(|session| session["id"] == json!(id))
+            .unwrap()
+    };
     let summary = found(main.to_string());
-    assert_eq!((&summary["cache_misses"], &summary["cache_missed_tokens"]), (&json!(2), &json!(20_000)));
-    assert_eq!(found(records[4].session.unwrap().to_string())["parent"], json!(main.to_string()));
+    assert_eq!(
+        (&summary["cache_misses"], &summary["cache_missed_tokens"]),
+        (&json!(2), &json!(20_000))
+    );
+    assert_eq!(
+        found(records[4].session.unwrap().to_string())["parent"],
+        json!(main.to_string())
+    );
     drop(dir);
 }

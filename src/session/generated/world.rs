@@ -389,20 +389,11 @@ impl World {
             Kind::Turn if self.dice.percent(30) => self.dice.words(2),
             Kind::Turn => self.dice.words(30),
         };
-        let mut calls = Vec::new();
-        if kind == Kind::Turn && unit.style.has_tools() && !cut && self.dice.percent(60) {
-            for _ in 0..=self.dice.below(2) {
-                let id = match unit.style {
-                    Style::NumberedCalls => format!("functions.bash:{}", unit.calls),
-                    _ => format!("call_{:x}", self.dice.next()),
-                };
-                unit.calls += 1;
-                let command =
-                    ["ls", "make", "git status"][usize::try_from(self.dice.below(3)).unwrap()];
-                let arguments = json!({"command": command});
-                calls.push((id, "bash".to_owned(), arguments.to_string()));
-            }
-        }
+        let calls = if kind == Kind::Turn && unit.style.has_tools() && !cut {
+            self.calls(unit)
+        } else {
+            Vec::new()
+        };
         let response_id = format!("resp_{:x}", self.dice.next());
         let said = if calls.len() == 1 && self.dice.percent(50) {
             String::new()
@@ -484,6 +475,25 @@ impl World {
         };
         unit.history.push(next);
         self.whims(unit);
+    }
+
+    /// What the model calls, if anything: id, name, arguments.
+    fn calls(&mut self, unit: &mut Unit) -> Vec<(String, String, String)> {
+        let mut calls = Vec::new();
+        if self.dice.percent(60) {
+            for _ in 0..=self.dice.below(2) {
+                let id = match unit.style {
+                    Style::NumberedCalls => format!("functions.bash:{}", unit.calls),
+                    _ => format!("call_{:x}", self.dice.next()),
+                };
+                unit.calls += 1;
+                let command =
+                    ["ls", "make", "git status"][usize::try_from(self.dice.below(3)).unwrap()];
+                let arguments = json!({"command": command});
+                calls.push((id, "bash".to_owned(), arguments.to_string()));
+            }
+        }
+        calls
     }
 
     /// What happens between turns.

@@ -2,7 +2,7 @@
 
 use super::scrape;
 use crate::support::{EVERYBODY, Gateway, config, gateway, gateway::Options, http};
-use aperture::record::MissCause;
+use aperture::record::{MissCause, Record};
 use hyper::Method;
 use provider::{Matcher, Provider, Script};
 use serde_json::{Value, json};
@@ -53,10 +53,8 @@ async fn send(
 const SESSION: (&str, &str) = ("x-claude-code-session-id", "one");
 const PROGRAM: (&str, &str) = ("user-agent", "claude-cli/2.1.330 (external, cli)");
 
-#[tokio::test]
-async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
-    let provider = Provider::start(provider::Options::default()).await.unwrap();
-    let gateway = Gateway::dev(&config(&provider.url(), EVERYBODY), Options::default()).await;
+/// A conversation of four requests, and one of a sub-agent.
+async fn talk(gateway: &Gateway, provider: &Provider) {
     let user = |text: &str| json!({"role": "user", "content": text});
     let call = json!({"role": "assistant", "content": [
         {"type": "tool_use", "id": "toolu_1", "name": "mcp__github__list_issues", "input": {"state": "open"}}]});
@@ -77,36 +75,40 @@ async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
             2 => body["messages"][1]["content"][0]["input"] = json!({"state": "all"}),
             3 => {
                 body["system"] =
-                    json!("You are another agent.\nWorking directory: /home/alice/project\n")
+                    json!("You are another agent.\nWorking directory: /home/alice/project\n");
             }
             _ => {}
         }
         let reply = json!({"type": "message", "role": "assistant", "content": said, "stop_reason": "end_turn",
             "usage": cache.usage(&body)});
-        send(&gateway, &provider, &[PROGRAM, SESSION], &body, &reply).await;
+        send(gateway, provider, &[PROGRAM, SESSION], &body, &reply).await;
     }
     let agent = [PROGRAM, SESSION, ("x-claude-code-agent-id", "a1")];
     let task =
         json!({"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [user("look around")]});
     let reply = json!({"type": "message", "content": [{"type": "text", "text": "seen"}], "stop_reason": "end_turn",
         "usage": {"input_tokens": 3, "output_tokens": 1}});
-    send(&gateway, &provider, &agent, &task, &reply).await;
+    send(gateway, provider, &agent, &task, &reply).await;
+}
 
+/// Cause, message, and tokens that should have been and were read.
+fn miss(record: &Record) -> Option<(MissCause, Option<u32>, u64, u64)> {
+    let miss = record.cache_miss.as_ref()?;
+    Some((
+        miss.cause,
+        miss.message,
+        miss.expected_tokens,
+        miss.read_tokens,
+    ))
+}
+
+#[tokio::test]
+async fn a_missed_cache_is_explained_and_sub_agents_and_tools_are_told_apart() {
+    let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let gateway = Gateway::dev(&config(&provider.url(), EVERYBODY), Options::default()).await;
+    talk(&gateway, &provider).await;
     let records = gateway.finished(5).await;
-    let misses: Vec<_> = records
-        .iter()
-        .map(|record| {
-            let miss = record.cache_miss.as_ref();
-            miss.map(|miss| {
-                (
-                    miss.cause,
-                    miss.message,
-                    miss.expected_tokens,
-                    miss.read_tokens,
-                )
-            })
-        })
-        .collect();
+    let misses: Vec<_> = records.iter().map(miss).collect();
     assert_eq!(
         misses,
         [

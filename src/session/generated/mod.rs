@@ -5,10 +5,6 @@
 //! is the client: every request is made by one *unit* (a conversation, a fork or a sub-agent). Found sessions are held
 //! against units: two units in one session are a merge, one unit in two sessions is a split.
 //! Only what a real client could be told apart by is generated; what can't be decided at all is in docs/design/sessions.md.
-#![expect(
-    clippy::print_stderr,
-    reason = "the seed and the measured rates are for whoever runs the test"
-)]
 
 mod world;
 

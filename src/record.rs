@@ -253,10 +253,10 @@ pub struct Record {
     /// The conversation it belongs to; none for requests that never got that far and for token counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// The session that started this one (sub-agents, forks).
+    /// The session that this one belongs to (sub-agents: on every request) or was forked from (on its first request).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_session: Option<SessionId>,
-    /// The sub-agent within the session, as the client names it.
+    /// The sub-agent whose session this is, as the client names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The session's title when this request is the first of it: its first user text, cut.
@@ -265,6 +265,12 @@ pub struct Record {
     /// Tools that the model called, and results that the request carried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolCall>,
+    /// The working directory, or the repository, that the client states; see `tap::workspace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// A prompt cache that should have been read and was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_miss: Option<CacheMiss>,
     /// Why the model stopped, in the provider's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
@@ -311,6 +317,8 @@ impl Record {
             agent: None,
             title: None,
             tools: Vec::new(),
+            workspace: None,
+            cache_miss: None,
             stop_reason: None,
             capture: CaptureMode::Full,
             capture_lost: None,
@@ -640,8 +648,11 @@ impl CostState {
 /// One tool call that the model made, or one result that the request carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The tool's name.
+    /// The tool's name, as the client gave it to the model.
     pub name: String,
+    /// The MCP server (or namespace) that the tool is from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub server: String,
     /// The dialect's call id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub call: String,
@@ -651,6 +662,80 @@ pub struct ToolCall {
     /// `Some` on a result: whether it reported an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_error: Option<bool>,
+    /// Bytes of the result's text, on a result.
+    #[serde(default)]
+    pub result_bytes: u64,
+    /// On a result: milliseconds from the end of the reply that made the call to the request that brought the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// The provider ran it by itself; no result comes from the client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hosted: bool,
+}
+
+/// A prompt cache that should have been read and was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheMiss {
+    /// Tokens of the prefix that the provider had in its cache after the request before.
+    #[serde(default)]
+    pub expected_tokens: u64,
+    /// Tokens that were read from the cache all the same.
+    #[serde(default)]
+    pub read_tokens: u64,
+    /// Why.
+    #[serde(default)]
+    pub cause: MissCause,
+    /// The first message of the prefix that is not as it was, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<u32>,
+    /// Milliseconds since the cache was last used.
+    #[serde(default)]
+    pub idle_ms: u64,
+}
+
+/// Why a prompt cache was missed: the first thing that is not as it was.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MissCause {
+    /// Nothing that can be seen from here: the provider's doing.
+    #[default]
+    Unknown,
+    /// Another model, or another provider.
+    Model,
+    /// The tools.
+    Tools,
+    /// The system prompt.
+    System,
+    /// A message of the history.
+    Message,
+    /// The cache's time was over.
+    Expired,
+}
+
+impl MissCause {
+    /// Every cause, for tables and tests.
+    pub const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::Model,
+        Self::Tools,
+        Self::System,
+        Self::Message,
+        Self::Expired,
+    ];
+
+    /// The name in records, metrics and pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Model => "model",
+            Self::Tools => "tools",
+            Self::System => "system",
+            Self::Message => "message",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// What is kept of the bodies. The strictest of provider and grants wins.

@@ -33,7 +33,7 @@ use crate::{
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
     server::{Mistakes, Names, Port, Server, Tls},
-    session::Sessions,
+    session::{Restored, Sessions},
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
     tailnet::{Accept, DevListener, LIBRARY_VERSION},
@@ -266,11 +266,13 @@ fn latest_sessions(store: &Store) -> anyhow::Result<Sessions> {
     let anchors = store
         .anchors(since)
         .context("reading the latest sessions")?;
-    sessions.restore(
-        anchors
-            .into_iter()
-            .map(|known| (known.session, known.anchors, known.started)),
-    );
+    sessions.restore(anchors.into_iter().map(|known| Restored {
+        session: known.session,
+        anchors: known.anchors,
+        calls: known.calls,
+        started: known.started,
+        ended: known.ended,
+    }));
     Ok(sessions)
 }
 

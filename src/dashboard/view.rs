@@ -206,6 +206,14 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     /// The session that started it.
     pub(super) parent: Option<SessionId>,
+    /// The sub-agent whose session it is.
+    pub(super) agent: Option<String>,
+    /// The working directory that the client states.
+    pub(super) workspace: Option<String>,
+    /// Requests that should have read a prompt cache and did not.
+    pub(super) cache_misses: u64,
+    /// Tokens that those should have read, and did not.
+    pub(super) cache_missed_tokens: u64,
     /// Its first user text, cut.
     pub(super) title: Option<String>,
     /// Whose it is.
@@ -265,6 +273,8 @@ pub(super) struct Sessions {
 #[derive(Clone, Debug)]
 pub(super) struct SessionPage {
     pub(super) session: Session,
+    /// Sub-agents and forks.
+    pub(super) children: Vec<Session>,
     /// In order of their start.
     pub(super) requests: Vec<Record>,
     /// Where the next page begins.

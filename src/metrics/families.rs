@@ -130,6 +130,9 @@ families! {
     Counter estimated_tokens_total[provider, model, type],
     /// What those would cost, in US dollars. In no other counter.
     Counter estimated_cost_dollars_total[provider, model],
+    /// Requests that should have read a prompt cache and did not, by the first thing in the prompt that was not as it was:
+    /// `model`, `tools`, `system`, `message`; `expired` when it was too late, `unknown` when the prompt was the same.
+    Counter cache_misses_total[provider, model, cause],
     /// What priced requests cost, in US dollars, by the built-in price table.
     Counter cost_dollars_total[provider, model],
     /// Requests with tokens but without a known price: their cost is missing from `cost_dollars_total`.

@@ -188,6 +188,11 @@ impl Metrics {
             .web_searches_total
             .add(labels, record.usage.web_searches);
         count_apart(families, labels, record);
+        if let Some(miss) = &record.cache_miss {
+            families
+                .cache_misses_total
+                .add([provider, model, miss.cause.as_str()], 1);
+        }
         match record.cost.state {
             CostState::Priced => families.cost_dollars_total.add(labels, record.cost.pico),
             CostState::Unpriced => families.unpriced_requests_total.add(labels, 1),

@@ -15,10 +15,10 @@ use crate::{
     provider::{client::Upload, headers},
     record::{
         Capture, CaptureMode, CapturedBody, Client, Cost, End, Estimate, Record, RequestId,
-        Timestamp, UsageState, Who,
+        Timestamp, ToolCall, UsageState, Who,
     },
-    session::{Assigned, client_of},
-    tap::{RequestFacts, ResponseTap, StoredIds, Unstated, about_tokens},
+    session::{Answered, Assigned, client_of, tool_server},
+    tap::{RequestFacts, ResponseFacts, ResponseTap, StoredIds, Unstated, about_tokens},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts, response};
@@ -200,9 +200,14 @@ impl Exchange {
             } else {
                 record.agent = assigned.agent;
                 record.tools.clone_from(&facts.tool_results);
+                for (tool, duration) in record.tools.iter_mut().zip(assigned.durations) {
+                    tool.duration_ms = duration;
+                }
+                name_servers(&mut record.tools, &record.client.name);
             }
             if mode == CaptureMode::Full {
                 record.title = assigned.title;
+                record.workspace = assigned.workspace;
             }
         }
         if mode == CaptureMode::Full {
@@ -345,18 +350,11 @@ impl Exchange {
         self.proxy.metrics.tap_failures(reply.failures);
         if record.capture != CaptureMode::None {
             record.stop_reason.clone_from(&reply.stop_reason);
+            let before = record.tools.len();
             record.tools.extend(reply.tools.iter().cloned());
+            name_servers(&mut record.tools[before..], &record.client.name);
         }
-        if let (Some(session), Some(facts)) = (record.session, &self.facts) {
-            record.anchors = self.proxy.sessions.learn(
-                &record.who.user,
-                &record.client.name,
-                session,
-                facts,
-                &reply,
-                Timestamp::now(),
-            );
-        }
+        self.learn(&mut record, &reply);
         record.service_tier.clone_from(&reply.service_tier);
         self.price(&mut record);
         self.write(record);
@@ -377,7 +375,35 @@ impl Exchange {
             _ => End::Refused,
         };
         super::error::log(failure, &record);
+        self.learn(&mut record, &ResponseFacts::default());
         self.write(record);
+    }
+
+    /// Tells the session what became of its request.
+    fn learn(&self, record: &mut Record, reply: &ResponseFacts) {
+        let (Some(session), Some(facts)) = (record.session, &self.facts) else {
+            return;
+        };
+        if !record.endpoint.generates() {
+            return;
+        }
+        let success = record
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
+        let learnt = self.proxy.sessions.learn(&Answered {
+            user: &record.who.user,
+            client: &record.client.name,
+            session,
+            model: [&record.provider, &record.model]
+                .map(|name| name.as_deref().unwrap_or_default()),
+            request: facts,
+            response: reply,
+            whole: record.end == End::Complete && success,
+            started: record.started,
+            now: Timestamp::now(),
+        });
+        record.anchors = learnt.anchors;
+        record.cache_miss = learnt.cache_miss;
     }
 
     /// What the usage is worth.
@@ -459,6 +485,7 @@ impl Drop for Exchange {
         if record.usage.total() > 0 && record.usage_state == UsageState::None {
             record.usage_state = UsageState::Partial;
         }
+        self.learn(&mut record, &ResponseFacts::default());
         self.write(record);
     }
 }
@@ -483,6 +510,15 @@ fn estimate(record: &Record, unstated: Unstated) -> Option<Estimate> {
         cost: Cost::default(),
     };
     (estimate.input > 0 || estimate.output > 0).then_some(estimate)
+}
+
+/// Fills in the servers that the names of tools tell, where the format did not state them.
+fn name_servers(tools: &mut [ToolCall], client: &str) {
+    for tool in tools.iter_mut().filter(|tool| tool.server.is_empty()) {
+        if let Some(server) = tool_server(client, &tool.name) {
+            server.clone_into(&mut tool.server);
+        }
+    }
 }
 
 /// Names the request, so that people can find it.

@@ -27,7 +27,7 @@ use crate::{
         headers, target,
     },
     record::{RequestId, Timestamp},
-    session::{self, Sessions},
+    session::{self, Asking, Sessions},
     shutdown::Tasks,
     store::Writer,
     tap::{
@@ -173,15 +173,16 @@ impl Proxy {
             may_also_use(&config, caller, &permit, other)?;
         }
         self.may_build_on(&permit, &facts).await?;
-        let assigned = self.sessions.assign(
-            &caller.user,
-            &exchange.client(),
+        let assigned = self.sessions.assign(&Asking {
+            user: &caller.user,
+            node: caller.node.as_str(),
+            client: &exchange.client(),
             endpoint,
-            &parts.headers,
-            &facts,
-            &config.gateway.session_headers,
-            Timestamp::now(),
-        );
+            headers: &parts.headers,
+            facts: &facts,
+            configured: &config.gateway.session_headers,
+            now: Timestamp::now(),
+        });
         exchange.permitted(&permit, assigned, Arc::clone(&facts), &parts.headers, &body);
 
         let mut outgoing = edit_body(&config, &permit, &facts, &body)?;

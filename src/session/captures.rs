@@ -127,15 +127,16 @@ fn replay(file: &str, sessions: &Sessions) -> String {
         let facts = read_request(request.endpoint, &HeaderMap::new(), text.as_bytes()).unwrap();
         let client = client_of(&request.headers);
         let now = Timestamp(1_000_000 + at as u64 * 1000);
-        let assigned = sessions.assign(
-            "user:alice",
-            &client,
-            request.endpoint,
-            &request.headers,
-            &facts,
-            &[],
+        let assigned = sessions.assign(&Asking {
+            user: "user:alice",
+            node: "n1",
+            client: &client,
+            endpoint: request.endpoint,
+            headers: &request.headers,
+            facts: &facts,
+            configured: &[],
             now,
-        );
+        });
         let number = names.len() + 1;
         let name = assigned.session.map_or("none".to_owned(), |session| {
             names.entry(session).or_insert(format!("S{number}")).clone()
@@ -154,12 +155,15 @@ fn replay(file: &str, sessions: &Sessions) -> String {
             .collect();
         writeln!(
             out,
-            "{at:2} {}{} {} {}: {name}{fresh}{parent}{agent} | {}{}",
+            "{at:2} {}{} {} {}: {name}{fresh}{parent}{agent} | {}{}{}",
             request.run,
             request.endpoint.path(),
             client.name,
             client.version,
             assigned.title.as_deref().unwrap_or("-"),
+            assigned
+                .workspace
+                .map_or(String::new(), |path| format!(" | in {path}")),
             if results.is_empty() {
                 String::new()
             } else {
@@ -172,14 +176,17 @@ fn replay(file: &str, sessions: &Sessions) -> String {
         {
             let mut tap = ResponseTap::new(request.endpoint, 200, &HeaderMap::new());
             tap.feed(reply(&requests, at).to_string().as_bytes());
-            sessions.learn(
-                "user:alice",
-                &client.name,
+            sessions.learn(&Answered {
+                user: "user:alice",
+                client: &client.name,
                 session,
-                &facts,
-                &tap.finish(true),
+                model: ["mock", &facts.model],
+                request: &facts,
+                response: &tap.finish(true),
+                whole: true,
+                started: now,
                 now,
-            );
+            });
         }
     }
     out

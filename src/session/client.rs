@@ -10,7 +10,7 @@ use http::{HeaderMap, header::USER_AGENT};
 const KEPT: usize = 60;
 
 /// Products of `user-agent`, in lower case, and what they are called here. A product that ends with `*` is a beginning.
-const PRODUCTS: [(&str, &str); 33] = [
+const PRODUCTS: [(&str, &str); 44] = [
     ("claude-cli", "claude-code"),
     ("codex*", "codex"),
     ("opencode", "opencode"),
@@ -24,6 +24,18 @@ const PRODUCTS: [(&str, &str); 33] = [
     ("aider", "aider"),
     ("copilot*", "copilot-cli"),
     ("mistral-vibe", "mistral-vibe"),
+    ("claude-code", "claude-code"),
+    ("mux", "mux"),
+    ("crush", "crush"),
+    ("zed", "zed"),
+    ("continue*", "continue"),
+    // Continue's class of the library has no longer name than this in its bundle.
+    ("ls/js", "continue"),
+    ("llm", "llm"),
+    ("aws-sdk-rust", "aws-sdk-rust"),
+    ("aws-sdk-java", "aws-sdk-java"),
+    ("aws-sdk-go-v2", "aws-sdk-go"),
+    ("anthropicbedrock/js", "anthropic-js"),
     ("openai/python", "openai-python"),
     ("asyncopenai/python", "openai-python"),
     ("openai/js", "openai-js"),
@@ -47,7 +59,10 @@ const PRODUCTS: [(&str, &str); 33] = [
 ];
 
 /// Libraries: another line may name the program that uses them.
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 12] = [
+    "aws-sdk-rust",
+    "aws-sdk-java",
+    "aws-sdk-go",
     "python-httpx",
     "openai-python",
     "openai-js",
@@ -79,6 +94,18 @@ pub fn client_of(headers: &HeaderMap) -> Client {
     };
     if line("agent-session-id").is_some() {
         return named("goose");
+    }
+    // pi uses OpenAI's library and names its session as Codex once did.
+    if line("session_id").is_some() && by_agent.as_ref().is_some_and(|one| one.name == "openai-js")
+    {
+        return named("pi");
+    }
+    // A library may be followed by the program, or the library above it.
+    let agent = line(USER_AGENT.as_str()).unwrap_or_default();
+    let later = agent.split(' ').skip(1).map(of_user_agent);
+    let mut later = later.filter(|client| client.name == "langchain" || client.name == "goose");
+    if let Some(client) = later.next() {
+        return client;
     }
     if line("x-initiator").is_some() {
         return named("copilot-cli");
@@ -149,7 +176,7 @@ mod tests {
         &'static str,
     );
 
-    const CASES: [Case; 22] = [
+    const CASES: [Case; 26] = [
         (
             &[
                 ("user-agent", "claude-cli/2.1.330 (external, sdk-cli)"),
@@ -259,6 +286,31 @@ mod tests {
             "",
         ),
         (&[("agent-session-id", "20261123_1")], "goose", ""),
+        (
+            &[
+                (
+                    "user-agent",
+                    "aws-sdk-rust/1.3.11 os/linux lang/rust/1.92.0",
+                ),
+                ("agent-session-id", "20261123_1"),
+            ],
+            "goose",
+            "",
+        ),
+        (
+            &[("user-agent", "OpenAI/JS 6.26.0"), ("session_id", "01a2")],
+            "pi",
+            "",
+        ),
+        (
+            &[(
+                "user-agent",
+                "google-genai-sdk/2.34.0 gl-python/3.11.7 langchain-google-genai/4.4.2-Chat",
+            )],
+            "langchain",
+            "4.4.2-Chat",
+        ),
+        (&[("user-agent", "ls/JS 5.23.2")], "continue", "5.23.2"),
         (&[("user-agent", "curl/8.5.0")], "curl", "8.5.0"),
         (&[("user-agent", "my Tool")], "my", ""),
         (&[("user-agent", "///")], "unknown", ""),

@@ -46,6 +46,12 @@ impl<K: Eq + Hash + Copy, V> Recent<K, V> {
         self.put(key, value, now);
     }
 
+    /// Takes an entry out, if it was used within the window.
+    pub(super) fn remove(&mut self, key: &K, now: Timestamp) -> Option<V> {
+        let (value, at) = self.young.remove(key).or_else(|| self.old.remove(key))?;
+        (now.0.saturating_sub(at.0) <= WINDOW).then_some(value)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()

@@ -49,15 +49,62 @@ impl Sessions {
         facts: &RequestFacts,
         now: Timestamp,
     ) -> Assigned {
-        self.assign(
+        self.ask_as(&client(), user, lines, facts, now)
+    }
+
+    fn ask_as(
+        &self,
+        client: &Client,
+        user: &str,
+        lines: &[(&'static str, &str)],
+        facts: &RequestFacts,
+        now: Timestamp,
+    ) -> Assigned {
+        self.assign(&Asking {
             user,
-            &client(),
-            Endpoint::OpenaiChat,
-            &headers(lines),
+            node: "n1",
+            client,
+            endpoint: Endpoint::OpenaiChat,
+            headers: &headers(lines),
             facts,
-            &[],
+            configured: &[],
             now,
-        )
+        })
+    }
+
+    /// A whole reply.
+    fn answer(
+        &self,
+        user: &str,
+        client: &str,
+        session: SessionId,
+        request: &RequestFacts,
+        response: &ResponseFacts,
+    ) -> Vec<u64> {
+        self.answer_as(user, client, session, request, response, true)
+    }
+
+    fn answer_as(
+        &self,
+        user: &str,
+        client: &str,
+        session: SessionId,
+        request: &RequestFacts,
+        response: &ResponseFacts,
+        whole: bool,
+    ) -> Vec<u64> {
+        let learnt = self.learn(&Answered {
+            user,
+            client,
+            session,
+            model: ["p", "m"],
+            request,
+            response,
+            whole,
+            started: NOW,
+            now: NOW,
+        });
+        learnt.anchors
     }
 }
 
@@ -75,14 +122,12 @@ fn two_programs_that_begin_alike_go_on_in_their_own_sessions() {
         ("user", "go on".into()),
     ]);
     let ask = |client: &Client, request| {
-        let none = headers(&[]);
-        let endpoint = Endpoint::OpenaiChat;
-        let assigned = sessions.assign(ALICE, client, endpoint, &none, request, &[], NOW);
+        let assigned = sessions.ask_as(client, ALICE, &[], request, NOW);
         assigned.session.unwrap()
     };
     let (first, second) = (ask(&client(), &hello), ask(&other, &hello));
-    sessions.learn(ALICE, &client().name, first, &hello, &reply("hi"), NOW);
-    sessions.learn(ALICE, &other.name, second, &hello, &reply("hi"), NOW);
+    sessions.answer(ALICE, &client().name, first, &hello, &reply("hi"));
+    sessions.answer(ALICE, &other.name, second, &hello, &reply("hi"));
     assert_eq!(ask(&other, &after), second);
     assert_eq!(ask(&client(), &after), first);
 }
@@ -113,15 +158,8 @@ fn a_stated_id_decides_and_belongs_to_its_caller_and_client() {
         name: "other".into(),
         ..Client::default()
     };
-    let other = sessions.assign(
-        ALICE,
-        &other,
-        Endpoint::OpenaiChat,
-        &headers(&[("agent-session-id", "20261123_1")]),
-        &hello,
-        &[],
-        NOW,
-    );
+    let lines = [("agent-session-id", "20261123_1")];
+    let other = sessions.ask_as(&other, ALICE, &lines, &hello, NOW);
     assert_ne!(other.session, first.session);
     assert!(
         sessions
@@ -134,7 +172,9 @@ fn a_stated_id_decides_and_belongs_to_its_caller_and_client() {
 #[test]
 fn configured_lines_come_first_and_the_body_last() {
     let sessions = Sessions::new(100);
-    let body = facts(r#"{"model":"m","prompt_cache_key":"k","input":"x"}"#);
+    let body = facts(
+        r#"{"model":"m","prompt_cache_key":"01a20656-a634-71f3-bc58-d825acbf5f94","input":"x"}"#,
+    );
     let by_body = sessions.ask(ALICE, &[], &body, NOW);
     assert_eq!(
         sessions.ask(ALICE, &[], &body, NOW).session,
@@ -144,15 +184,16 @@ fn configured_lines_come_first_and_the_body_last() {
     let by_line = sessions.ask(ALICE, &lines, &body, NOW);
     assert_ne!(by_line.session, by_body.session);
     let configured = [HeaderName::from_static("x-team-run")];
-    let by_configured = sessions.assign(
-        ALICE,
-        &client(),
-        Endpoint::OpenaiChat,
-        &headers(&lines),
-        &body,
-        &configured,
-        NOW,
-    );
+    let by_configured = sessions.assign(&Asking {
+        user: ALICE,
+        node: "n1",
+        client: &client(),
+        endpoint: Endpoint::OpenaiChat,
+        headers: &headers(&lines),
+        facts: &body,
+        configured: &configured,
+        now: NOW,
+    });
     assert_ne!(by_configured.session, by_line.session);
     let direct = sessions.ask(ALICE, &[("session-id", "b")], &body, NOW);
     assert_eq!(
@@ -167,15 +208,16 @@ fn a_token_count_begins_no_session() {
     let hello = chat(&[("user", "hello".into())]);
     let lines = [("x-claude-code-session-id", "s")];
     let count = |lines: &[(&'static str, &str)]| {
-        sessions.assign(
-            ALICE,
-            &client(),
-            Endpoint::AnthropicCountTokens,
-            &headers(lines),
-            &hello,
-            &[],
-            NOW,
-        )
+        sessions.assign(&Asking {
+            user: ALICE,
+            node: "n1",
+            client: &client(),
+            endpoint: Endpoint::AnthropicCountTokens,
+            headers: &headers(lines),
+            facts: &hello,
+            configured: &[],
+            now: NOW,
+        })
     };
     assert_eq!(count(&lines), Assigned::default());
     let session = sessions.ask(ALICE, &lines, &hello, NOW);
@@ -185,27 +227,217 @@ fn a_token_count_begins_no_session() {
 }
 
 #[test]
-fn a_sub_agent_stays_in_its_session() {
+fn a_sub_agent_has_a_session_below_its_parents() {
     let sessions = Sessions::new(100);
-    let main = sessions.ask(
-        ALICE,
-        &[("x-claude-code-session-id", "s")],
-        &chat(&[("user", "a".into())]),
-        NOW,
+    let ask = |lines: &[(&'static str, &str)], text: &str| {
+        sessions.ask(ALICE, lines, &chat(&[("user", text.into())]), NOW)
+    };
+    let claude = ("x-claude-code-session-id", "s");
+    let agent = |id| ("x-claude-code-agent-id", id);
+    let main = ask(&[claude], "a");
+    let sub = ask(&[claude, agent("ag")], "b");
+    assert_eq!(
+        (sub.parent, sub.agent.as_deref()),
+        (main.session, Some("ag"))
     );
-    let sub = sessions.ask(
-        ALICE,
-        &[
-            ("x-claude-code-session-id", "s"),
-            ("x-claude-code-agent-id", "ag"),
-        ],
-        &chat(&[("user", "b".into())]),
-        NOW,
+    assert!(sub.fresh && sub.session != main.session);
+    let again = ask(&[claude, agent("ag")], "c");
+    assert_eq!((again.session, again.parent), (sub.session, main.session));
+    let nested = [
+        claude,
+        agent("deep"),
+        ("x-claude-code-parent-agent-id", "ag"),
+    ];
+    assert_eq!(ask(&nested, "d").parent, sub.session);
+
+    let codex = ask(&[("session-id", "S"), ("thread-id", "S")], "e");
+    assert_eq!((codex.parent, codex.agent), (None, None));
+    let spawned = [
+        ("session-id", "S"),
+        ("thread-id", "T"),
+        ("x-openai-subagent", "collab_spawn"),
+    ];
+    let spawned = ask(&spawned, "f");
+    assert_eq!(
+        (spawned.parent, spawned.agent.as_deref()),
+        (codex.session, Some("collab_spawn"))
+    );
+    let deeper = [
+        ("session-id", "S"),
+        ("thread-id", "U"),
+        ("x-codex-parent-thread-id", "T"),
+    ];
+    assert_eq!(ask(&deeper, "g").parent, spawned.session);
+    let forked = [
+        ("session-id", "V"),
+        ("thread-id", "V"),
+        ("x-codex-forked-from-thread-id", "S"),
+    ];
+    let forked = ask(&forked, "h");
+    assert_eq!((forked.parent, forked.agent), (codex.session, None));
+    let compact = [
+        ("session-id", "S"),
+        ("thread-id", "S"),
+        ("x-openai-subagent", "compact"),
+    ];
+    assert_eq!(ask(&compact, "i").session, codex.session);
+
+    let open = ask(&[("x-session-id", "ses_1")], "j");
+    let task = ask(
+        &[("x-session-id", "ses_2"), ("x-parent-session-id", "ses_1")],
+        "k",
     );
     assert_eq!(
-        (sub.session, sub.agent.as_deref(), sub.fresh),
-        (main.session, Some("ag"), false)
+        (task.parent, task.agent.as_deref()),
+        (open.session, Some("ses_2"))
     );
+}
+
+#[test]
+fn ids_that_the_body_or_a_json_line_states() {
+    let sessions = Sessions::new(100);
+    let ask = |lines: &[(&'static str, &str)], body: &str| {
+        sessions
+            .ask(ALICE, lines, &facts(body), NOW)
+            .session
+            .unwrap()
+    };
+    let codex = r#"{"model":"m","input":"x","client_metadata":{"session_id":"s","thread_id":"t","x-openai-subagent":"review"}}"#;
+    let child = sessions.ask(ALICE, &[], &facts(codex), NOW);
+    let main = ask(
+        &[],
+        r#"{"model":"m","input":"x","client_metadata":{"session_id":"s","thread_id":"s"}}"#,
+    );
+    assert_eq!(
+        (child.parent, child.agent.as_deref()),
+        (Some(main), Some("review"))
+    );
+    let named = r#"{"model":"m","input":"x","metadata":{"sessionId":"z"}}"#;
+    assert_eq!(
+        ask(&[], named),
+        ask(
+            &[("x-amzn-bedrock-request-metadata", r#"{"session":"z"}"#)],
+            named
+        )
+    );
+    assert_eq!(ask(&[("x-mux-workspace-id", "z")], named), ask(&[], named));
+    // One key for everybody who shares a prompt is no session.
+    let shared = r#"{"model":"m","input":"x","prompt_cache_key":"support-bot-v2"}"#;
+    assert_ne!(ask(&[], shared), ask(&[], shared));
+}
+
+/// Goose counts its sessions by day, and so does the same person's other machine.
+#[test]
+fn a_numbered_session_belongs_to_its_node() {
+    let sessions = Sessions::new(100);
+    let hello = chat(&[("user", "hello".into())]);
+    let ask = |node: &str| {
+        let asking = Asking {
+            user: ALICE,
+            node,
+            client: &client(),
+            endpoint: Endpoint::OpenaiChat,
+            headers: &headers(&[("agent-session-id", "20261123_1")]),
+            facts: &hello,
+            configured: &[],
+            now: NOW,
+        };
+        sessions.assign(&asking).session
+    };
+    assert_eq!(ask("n1"), ask("n1"));
+    assert_ne!(ask("n1"), ask("n2"));
+}
+
+#[test]
+fn a_first_request_that_failed_is_sent_again_or_gone_on_from() {
+    let sessions = Sessions::new(100);
+    let first = chat(&[("user", "a".into())]);
+    let lost = ResponseFacts::default();
+    let ask = |request: &RequestFacts, after: u64| {
+        let assigned = sessions.ask(ALICE, &[], request, Timestamp(NOW.0 + after));
+        assigned.session.unwrap()
+    };
+    let session = ask(&first, 0);
+    sessions.answer_as(ALICE, "test", session, &first, &lost, false);
+    assert_eq!(ask(&first, state::REPEAT), session, "sent again");
+    assert_ne!(ask(&first, state::REPEAT), session, "once");
+
+    let cut = ask(&chat(&[("user", "b".into())]), 0);
+    sessions.answer_as(
+        ALICE,
+        "test",
+        cut,
+        &chat(&[("user", "b".into())]),
+        &reply("part of a"),
+        false,
+    );
+    let gone_on = chat(&[
+        ("user", "b".into()),
+        ("assistant", "part".into()),
+        ("user", "stop, do this".into()),
+    ]);
+    assert_eq!(ask(&gone_on, 0), cut);
+    let late = ask(&chat(&[("user", "c".into())]), 0);
+    sessions.answer_as(
+        ALICE,
+        "test",
+        late,
+        &chat(&[("user", "c".into())]),
+        &lost,
+        false,
+    );
+    assert_ne!(ask(&chat(&[("user", "c".into())]), state::REPEAT + 1), late);
+}
+
+#[test]
+fn a_compacted_history_goes_on_and_a_quoted_reply_names_its_origin() {
+    let sessions = Sessions::new(100);
+    let first = chat(&[("user", "a".into())]);
+    let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
+    let summary = "The user wants the build fixed. ".repeat(12);
+    sessions.answer(ALICE, "test", session, &first, &reply(&summary));
+    let compacted = |text: String| {
+        chat(&[
+            ("user", text),
+            ("assistant", "Got it.".into()),
+            ("user", "go on".into()),
+        ])
+    };
+    for text in [
+        summary.clone(),
+        format!("This is what happened:\n\n{summary}"),
+        format!("Before: <summary>\n{summary}\n</summary> That was it."),
+    ] {
+        let found = sessions.ask(ALICE, &[], &compacted(text), NOW);
+        assert_eq!((found.session, found.fresh), (Some(session), false));
+    }
+    let quoting = sessions.ask(ALICE, &[], &chat(&[("user", summary)]), NOW);
+    assert_eq!((quoting.fresh, quoting.parent), (true, Some(session)));
+}
+
+#[test]
+fn a_tools_duration_is_told_once_and_after_a_restart() {
+    let sessions = Sessions::new(100);
+    let first = chat(&[("user", "do".into())]);
+    let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
+    let anchors = sessions.answer(ALICE, "test", session, &first, &called());
+    let next = with_call("do");
+    let durations = |sessions: &Sessions| {
+        let found = sessions.ask(ALICE, &[], &next, Timestamp(NOW.0 + 1500));
+        assert_eq!(found.session, Some(session));
+        found.durations
+    };
+    assert_eq!(durations(&sessions), [Some(1500)]);
+    assert_eq!(durations(&sessions), [None], "sent again");
+    let restarted = Sessions::new(100);
+    restarted.restore([Restored {
+        session,
+        anchors,
+        calls: vec!["call_7".into()],
+        started: NOW,
+        ended: Timestamp(NOW.0 + 500),
+    }]);
+    assert_eq!(durations(&restarted), [Some(1000)]);
 }
 
 #[test]
@@ -222,8 +454,10 @@ fn the_first_request_with_a_text_of_the_user_names_the_session() {
         title(
             &[lines[0], ("x-claude-code-agent-id", "a")],
             "for the agent"
-        ),
-        None
+        )
+        .as_deref(),
+        Some("for the agent"),
+        "of the agent's own session"
     );
     assert_eq!(title(&lines, "do it").as_deref(), Some("do it"));
     assert_eq!(title(&lines, "and again"), None);
@@ -235,7 +469,7 @@ fn a_fork_names_its_parent() {
     let lines = [("x-claude-code-session-id", "one")];
     let first = chat(&[("user", "a".into())]);
     let parent = sessions.ask(ALICE, &lines, &first, NOW).session.unwrap();
-    sessions.learn(ALICE, &client().name, parent, &first, &reply("b"), NOW);
+    sessions.answer(ALICE, &client().name, parent, &first, &reply("b"));
     let second = chat(&[
         ("user", "a".into()),
         ("assistant", "b".into()),
@@ -260,7 +494,7 @@ fn a_stored_response_is_continued() {
         response_id: Some("resp_1".into()),
         ..reply("x")
     };
-    sessions.learn(ALICE, &client().name, session, &first, &answer, NOW);
+    sessions.answer(ALICE, &client().name, session, &first, &answer);
     let next = facts(r#"{"model":"m","input":"and","previous_response_id":"resp_1"}"#);
     assert_eq!(sessions.ask(ALICE, &[], &next, NOW).session, Some(session));
     assert_ne!(
@@ -295,7 +529,7 @@ fn a_tool_call_finds_its_session_though_texts_were_rewritten() {
     let sessions = Sessions::new(100);
     let first = chat(&[("user", "do".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
-    sessions.learn(ALICE, &client().name, session, &first, &called(), NOW);
+    sessions.answer(ALICE, &client().name, session, &first, &called());
     assert_eq!(
         sessions
             .ask(ALICE, &[], &with_call("do it, rewritten"), NOW)
@@ -319,7 +553,7 @@ fn a_call_id_that_is_used_again_does_not_merge_sessions() {
     let own = prompts.each_ref().map(|prompt| {
         let session = sessions.ask(ALICE, &[], prompt, NOW).session.unwrap();
         answer.reply_turn = Some(with_call_turn());
-        sessions.learn(ALICE, &client().name, session, prompt, &answer, NOW);
+        sessions.answer(ALICE, &client().name, session, prompt, &answer);
         session
     });
     assert_ne!(own[0], own[1]);
@@ -358,9 +592,13 @@ fn a_title_call_and_its_prompt_are_one_session_but_the_same_prompt_twice_is_two(
     let third = ask(&main, NOW);
     assert_ne!(third, second, "the same prompt in the same form");
     assert_eq!(ask(&title, NOW), second, "one title each");
-    assert_eq!(ask(&title, Timestamp(NOW.0 + SIBLING)), third);
+    assert_eq!(ask(&title, Timestamp(NOW.0 + state::SIBLING)), third);
     let late = ask(&title, NOW);
-    assert_ne!(ask(&main, Timestamp(NOW.0 + SIBLING + 1)), late, "too late");
+    assert_ne!(
+        ask(&main, Timestamp(NOW.0 + state::SIBLING + 1)),
+        late,
+        "too late"
+    );
 }
 
 #[test]
@@ -368,7 +606,7 @@ fn a_conversation_is_found_for_a_day_and_after_a_restart() {
     let sessions = Sessions::new(100);
     let first = chat(&[("user", "a".into())]);
     let session = sessions.ask(ALICE, &[], &first, NOW).session.unwrap();
-    let anchors = sessions.learn(ALICE, &client().name, session, &first, &reply("b"), NOW);
+    let anchors = sessions.answer(ALICE, &client().name, session, &first, &reply("b"));
     let second = chat(&[
         ("user", "a".into()),
         ("assistant", "b".into()),
@@ -376,7 +614,13 @@ fn a_conversation_is_found_for_a_day_and_after_a_restart() {
     ]);
 
     let restarted = Sessions::new(100);
-    restarted.restore([(session, anchors, NOW)]);
+    restarted.restore([Restored {
+        session,
+        anchors,
+        calls: Vec::new(),
+        started: NOW,
+        ended: NOW,
+    }]);
     let found = restarted.ask(ALICE, &[], &second, Timestamp(NOW.0 + WINDOW));
     assert_eq!((found.session, found.fresh), (Some(session), false));
     assert_ne!(
@@ -443,7 +687,7 @@ fn run(
         let user = format!("user:{}", scripts[one].user);
         if let Some((request, session)) = waiting.remove(&one) {
             let text = reply_to(one, turns[one]);
-            sessions.learn(&user, &client().name, session, &request, &reply(&text), NOW);
+            sessions.answer(&user, &client().name, session, &request, &reply(&text));
             histories[one].push(("assistant", text));
         } else {
             histories[one].push(("user", scripts[one].prompts[turns[one]].clone()));
@@ -494,7 +738,7 @@ proptest! {
         for number in 0..bodies {
             let request = chat(&[("user", number.to_string())]);
             let session = sessions.ask(ALICE, &[], &request, NOW).session.unwrap();
-            sessions.learn(ALICE, &client().name, session, &request, &reply("x"), NOW);
+            sessions.answer(ALICE, &client().name, session, &request, &reply("x"));
         }
         let state = sessions.state.lock();
         prop_assert!(state.known.len() <= 16 && state.prompts.len() <= 16 && state.anchors.len() <= 256);

@@ -43,6 +43,7 @@ pub(super) struct Batch<'t> {
     sessions: Table<'t, u128, &'static [u8]>,
     session_requests: Table<'t, (u128, u128), ()>,
     sessions_recent: Table<'t, (&'static str, u128), u128>,
+    session_children: Table<'t, (u128, u128), ()>,
     users: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, &'static str>,
     running: HashMap<SessionId, Running>,
@@ -81,6 +82,7 @@ impl<'t> Batch<'t> {
             sessions: write.open_table(schema::SESSIONS)?,
             session_requests: write.open_table(schema::SESSION_REQUESTS)?,
             sessions_recent: write.open_table(schema::SESSIONS_RECENT)?,
+            session_children: write.open_table(schema::SESSION_CHILDREN)?,
             users: write.open_table(schema::USERS)?,
             meta: write.open_table(schema::META)?,
             running: HashMap::new(),
@@ -327,6 +329,16 @@ impl<'t> Batch<'t> {
                 Some(now) => self.sessions.insert(id.0, encode(now).as_slice())?,
                 None => self.sessions.remove(id.0)?,
             };
+            let parent = |session: &Option<Session>| session.as_ref().and_then(|one| one.parent);
+            let (old, new) = (parent(&running.before), parent(&now));
+            if old != new {
+                if let Some(old) = old {
+                    self.session_children.remove((old.0, id.0))?;
+                }
+                if let Some(new) = new {
+                    self.session_children.insert((new.0, id.0), ())?;
+                }
+            }
             let (from, to) = (running.before.as_ref().map(place), now.as_ref().map(place));
             if from != to {
                 moved.push((id, from, to));

@@ -58,9 +58,15 @@ fn record_size(record: &Record) -> usize {
     let tools: usize = record
         .tools
         .iter()
-        .map(|tool| size_of_val(tool) + tool.name.len() + tool.call.len())
+        .map(|tool| size_of_val(tool) + tool.name.len() + tool.server.len() + tool.call.len())
         .sum();
-    let long = [&record.title, &record.grant, &record.failure, &record.agent];
+    let long = [
+        &record.title,
+        &record.grant,
+        &record.failure,
+        &record.agent,
+        &record.workspace,
+    ];
     let texts: usize = long.into_iter().flatten().map(String::len).sum();
     size_of::<Record>() + 512 + record.path.len() + texts + tools + 8 * record.anchors.len()
 }

@@ -44,10 +44,14 @@ pub struct Anchored {
     pub user: String,
     /// The hashes.
     pub anchors: Vec<u64>,
+    /// Ids of the tool calls in the reply.
+    pub calls: Vec<String>,
     /// The session that they name.
     pub session: SessionId,
     /// When the request began.
     pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
 }
 
 impl Store {
@@ -390,6 +394,25 @@ impl Store {
         })
     }
 
+    /// The sessions that a session started, or that were forked from it, `limit` at most.
+    pub fn session_children(&self, id: SessionId, limit: usize) -> Result<Vec<Session>, ReadError> {
+        self.files.main.read(|read| {
+            let children = match read.open_table(schema::SESSION_CHILDREN) {
+                // A file that an older version wrote and nobody has opened for writing since.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                other => other?,
+            };
+            let sessions = read.open_table(schema::SESSIONS)?;
+            let mut found = Vec::new();
+            for row in children.range((id.0, 0)..=(id.0, u128::MAX))?.take(limit) {
+                if let Some(row) = sessions.get(row?.0.value().1)? {
+                    found.push(decode("sessions", row.value())?);
+                }
+            }
+            Ok(found)
+        })
+    }
+
     /// Every version of the configuration, oldest first.
     pub fn config_history(&self) -> Result<Vec<ConfigVersion>, ReadError> {
         self.files.main.read(|read| {
@@ -411,11 +434,18 @@ impl Store {
                 if let Some(session) = record.session
                     && !record.anchors.is_empty()
                 {
+                    let calls = record.tools.into_iter();
+                    let calls =
+                        calls.filter(|tool| tool.result_error.is_none() && !tool.call.is_empty());
                     found.push(Anchored {
                         user: record.who.user,
                         anchors: record.anchors,
+                        calls: calls.map(|tool| tool.call).collect(),
                         session,
                         started: record.started,
+                        ended: Timestamp(
+                            (record.started.0).saturating_add(record.timings.total_us / 1000),
+                        ),
                     });
                 }
             }

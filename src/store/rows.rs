@@ -106,6 +106,10 @@ pub(super) const RECORD_COLUMNS: &[&str] = &[
     "agent",
     "title",
     "tools",
+    "parent_session",
+    "workspace",
+    "cache_miss",
+    "cache_missed_tokens",
 ];
 
 pub(super) fn record_cells(record: &Record) -> Vec<Cell> {
@@ -150,8 +154,30 @@ pub(super) fn record_cells(record: &Record) -> Vec<Cell> {
         (&record.agent).into(),
         (&record.title).into(),
         (record.tools.len() as u64).into(),
+        record
+            .parent_session
+            .map_or(String::new(), |id| id.to_string())
+            .into(),
+        (&record.workspace).into(),
+        miss_text(record).into(),
+        record
+            .cache_miss
+            .as_ref()
+            .map_or(0, |miss| {
+                miss.expected_tokens.saturating_sub(miss.read_tokens)
+            })
+            .into(),
     ]);
     cells
+}
+
+/// Why a cache was missed, as `cause` or `message 3`; empty when none was.
+fn miss_text(record: &Record) -> String {
+    record.cache_miss.as_ref().map_or(String::new(), |miss| {
+        let cause = miss.cause.as_str();
+        miss.message
+            .map_or(cause.to_owned(), |message| format!("{cause} {message}"))
+    })
 }
 
 pub(super) const SESSION_COLUMNS: &[&str] = &[
@@ -176,6 +202,10 @@ pub(super) const SESSION_COLUMNS: &[&str] = &[
     "unpriced",
     "models",
     "tools",
+    "agent",
+    "workspace",
+    "cache_misses",
+    "cache_missed_tokens",
 ];
 
 pub(super) fn session_cells(session: &Session) -> Vec<Cell> {
@@ -206,6 +236,10 @@ pub(super) fn session_cells(session: &Session) -> Vec<Cell> {
         session.unpriced.into(),
         models.join(" ").into(),
         session.tools.into(),
+        (&session.agent).into(),
+        (&session.workspace).into(),
+        session.cache_misses.into(),
+        session.cache_missed_tokens.into(),
     ]
 }
 

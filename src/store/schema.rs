@@ -30,6 +30,9 @@ pub(super) const SESSION_REQUESTS: TableDefinition<'_, (u128, u128), ()> =
 /// (owner or "" for everybody, newest request id) → session id.
 pub(super) const SESSIONS_RECENT: TableDefinition<'_, (&str, u128), u128> =
     TableDefinition::new("sessions_recent");
+/// (session id, id of a session that it started or that was forked from it).
+pub(super) const SESSION_CHILDREN: TableDefinition<'_, (u128, u128), ()> =
+    TableDefinition::new("session_children");
 /// User key → login and times (messagepack).
 pub(super) const USERS: TableDefinition<'_, &str, Packed> = TableDefinition::new("users");
 
@@ -156,6 +159,7 @@ pub(super) fn migrate(
             write.open_table(SESSIONS)?;
             write.open_table(SESSION_REQUESTS)?;
             write.open_table(SESSIONS_RECENT)?;
+            write.open_table(SESSION_CHILDREN)?;
             write.open_table(USERS)?;
             write.open_table(USAGE_HOURLY)?;
             write.open_table(USAGE_TOTALS)?;

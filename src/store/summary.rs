@@ -58,6 +58,18 @@ pub struct Session {
     /// Tool calls that the models made.
     #[serde(default)]
     pub tools: u64,
+    /// The sub-agent whose session it is.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// The working directory that the client stated last.
+    #[serde(default)]
+    pub workspace: Option<String>,
+    /// Requests that should have read a prompt cache and did not.
+    #[serde(default)]
+    pub cache_misses: u64,
+    /// Tokens that those should have read, and did not.
+    #[serde(default)]
+    pub cache_missed_tokens: u64,
 }
 
 /// Whether a request counts as an error.
@@ -76,6 +88,14 @@ fn tool_calls(record: &Record) -> u64 {
         .iter()
         .filter(|tool| tool.result_error.is_none());
     calls.count() as u64
+}
+
+/// Tokens that should have been read from a cache.
+fn missed(record: &Record) -> u64 {
+    let miss = record.cache_miss.as_ref();
+    miss.map_or(0, |miss| {
+        miss.expected_tokens.saturating_sub(miss.read_tokens)
+    })
 }
 
 impl Session {
@@ -101,6 +121,10 @@ impl Session {
             unpriced: 0,
             models: BTreeMap::new(),
             tools: 0,
+            agent: None,
+            workspace: None,
+            cache_misses: 0,
+            cache_missed_tokens: 0,
         }
     }
 
@@ -119,6 +143,12 @@ impl Session {
             self.user.clone_from(&record.who.user);
             self.login.clone_from(&record.who.login);
             self.client.clone_from(&record.client.name);
+            if record.workspace.is_some() {
+                self.workspace.clone_from(&record.workspace);
+            }
+        }
+        if self.agent.is_none() {
+            self.agent.clone_from(&record.agent);
         }
         if record.title.is_some() && self.titled_by.is_none_or(|by| record.id <= by) {
             self.title.clone_from(&record.title);
@@ -138,6 +168,8 @@ impl Session {
             *self.models.entry(model.clone()).or_default() += 1;
         }
         self.tools += tool_calls(record);
+        self.cache_misses += u64::from(record.cache_miss.is_some());
+        add(&mut self.cache_missed_tokens, missed(record));
     }
 
     /// Counts a record out: it changed, or it goes. Times, names and the title stay as they are.
@@ -162,6 +194,11 @@ impl Session {
             }
         }
         less(&mut self.tools, tool_calls(record));
+        less(
+            &mut self.cache_misses,
+            u64::from(record.cache_miss.is_some()),
+        );
+        less(&mut self.cache_missed_tokens, missed(record));
     }
 }
 

@@ -415,6 +415,14 @@ pub struct ToolCounters {
     pub errors: u64,
     /// Bytes of arguments.
     pub argument_bytes: u64,
+    /// Results.
+    pub results: u64,
+    /// Bytes of results.
+    pub result_bytes: u64,
+    /// Results of which the duration is known.
+    pub timed: u64,
+    /// Their durations, all together, in milliseconds.
+    pub duration_ms: u64,
 }
 
 impl ToolCounters {
@@ -430,6 +438,10 @@ impl ToolCounters {
                 calls: u64::from(tool.result_error.is_none()),
                 errors: u64::from(tool.result_error == Some(true)),
                 argument_bytes: tool.argument_bytes,
+                results: u64::from(tool.result_error.is_some()),
+                result_bytes: tool.result_bytes,
+                timed: u64::from(tool.duration_ms.is_some()),
+                duration_ms: tool.duration_ms.unwrap_or(0),
             };
             (key, counters)
         })
@@ -440,11 +452,23 @@ impl ToolCounters {
         add(&mut self.calls, other.calls);
         add(&mut self.errors, other.errors);
         add(&mut self.argument_bytes, other.argument_bytes);
+        add(&mut self.results, other.results);
+        add(&mut self.result_bytes, other.result_bytes);
+        add(&mut self.timed, other.timed);
+        add(&mut self.duration_ms, other.duration_ms);
     }
 
     pub(super) fn to_row(self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(12);
-        for number in [self.calls, self.errors, self.argument_bytes] {
+        let mut row = Vec::with_capacity(20);
+        for number in [
+            self.calls,
+            self.errors,
+            self.argument_bytes,
+            self.results,
+            self.result_bytes,
+            self.timed,
+            self.duration_ms,
+        ] {
             put_varint(&mut row, number);
         }
         row
@@ -456,6 +480,10 @@ impl ToolCounters {
             calls: row.next(),
             errors: row.next(),
             argument_bytes: row.next(),
+            results: row.next(),
+            result_bytes: row.next(),
+            timed: row.next(),
+            duration_ms: row.next(),
         }
     }
 }

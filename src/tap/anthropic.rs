@@ -4,7 +4,8 @@
 //! `message_delta.usage` is cumulative and may repeat the input side: the last value that is not null counts.
 
 use super::{
-    conversation::{Conversation, texts},
+    clip,
+    conversation::{Conversation, NAME, texts},
     json::{self, Raw},
     reply::{Reply, short},
     request::Borders,
@@ -38,6 +39,7 @@ pub(super) fn history<'a>(
             conversation.text(role, &text);
         }
         json::elements(content, |block| Block::read(block).turn(role, conversation));
+        conversation.end_message();
     });
 }
 
@@ -52,6 +54,7 @@ struct Block<'a> {
     tool_use_id: Cow<'a, str>,
     content: Option<Raw<'a>>,
     is_error: bool,
+    server: Cow<'a, str>,
 }
 
 impl<'a> Block<'a> {
@@ -66,6 +69,7 @@ impl<'a> Block<'a> {
             "input" => block.input = Some(value),
             "tool_use_id" => block.tool_use_id = text(value),
             "content" => block.content = Some(value),
+            "server_name" => block.server = text(value),
             "is_error" => block.is_error = json::is_true(value),
             _ => {}
         });
@@ -86,6 +90,24 @@ impl<'a> Block<'a> {
             let calls = &mut reply.counts.server_tools;
             *calls = Some(calls.unwrap_or(0) + 1);
         }
+    }
+
+    /// Notes of the call that was just begun where it runs.
+    fn place(&self, reply: &mut Reply) {
+        if let Some(call) = reply.last_call() {
+            call.hosted = self.kind != "tool_use";
+            clip(&self.server, NAME).clone_into(&mut call.server);
+        }
+    }
+
+    /// Reads the result of a tool that the provider ran by itself; errors are objects of their own kind.
+    fn hosted_result(&self, reply: &mut Reply) {
+        let Some(content) = self.content.filter(|_| self.kind.ends_with("_tool_result")) else {
+            return;
+        };
+        let kind = json::get(content, "type").and_then(json::string);
+        let failed = self.is_error || kind.is_some_and(|kind| kind.ends_with("_error"));
+        reply.hosted_result(&self.tool_use_id, failed, content.get().len());
     }
 
     fn turn(self, role: Role, conversation: &mut Conversation<'a>) {
@@ -116,10 +138,13 @@ pub(super) fn message(reply: &mut Reply, raw: Raw<'_>) {
             if block.is_call() {
                 let arguments = block.input.map_or("", Raw::get);
                 reply.call(&block.id, &block.name, arguments);
+                block.place(reply);
             } else if block.kind == "text"
                 && let Some(text) = block.text.and_then(json::string)
             {
                 reply.text(&text);
+            } else {
+                block.hosted_result(reply);
             }
         }),
         "error" if json::is_object(value) => reply.error = true,
@@ -148,12 +173,15 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
             block.count(reply);
             if block.is_call() {
                 reply.begin_call(index, &block.id, &block.name);
+                block.place(reply);
                 // A server tool may state its input at once instead of in fragments.
                 if let Some(input) = block.input.filter(|input| input.get().len() > 2) {
                     reply.arguments(index, input.get());
                 }
             } else if let Some(text) = block.text.and_then(json::string) {
                 reply.say(&text);
+            } else {
+                block.hosted_result(reply);
             }
         }
         ("content_block_delta", _, _, Some(delta)) => {

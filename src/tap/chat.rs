@@ -62,6 +62,7 @@ pub(super) fn history<'a>(
                 }
             }
         }
+        conversation.end_message();
     });
 }
 

@@ -10,12 +10,18 @@ use super::{
     turn::{CallHash, Role, TurnHash, chain, first64, visible},
 };
 use crate::record::ToolCall;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::VecDeque};
 
 /// Title length, in characters.
 const TITLE: usize = 120;
 /// Call ids kept, the newest.
 const CALLS: usize = 32;
+/// Places of the history and replies that are kept by themselves, the newest.
+const NEWEST: usize = 16;
+/// Bytes of a user's text that may be the summary of a history.
+const SUMMARY: usize = 200;
+/// Such texts kept.
+const REPEATED: usize = 8;
 /// New results kept.
 const RESULTS: usize = 256;
 /// Bytes of a tool's name or of a call id that are kept.
@@ -26,6 +32,14 @@ pub(super) const NAME: usize = 200;
 pub struct SessionHints {
     /// Ids that the body states, the more reliable first.
     pub explicit: Vec<String>,
+    /// The key by which the client wants its prompts cached: an id of the session at many clients, not at all.
+    pub cache_key: Option<String>,
+    /// The thread within the session (Codex).
+    pub thread: Option<String>,
+    /// The kind of sub-agent (Codex).
+    pub subagent: Option<String>,
+    /// The thread that started this one (Codex).
+    pub parent_thread: Option<String>,
     /// The stored response that this request continues.
     pub previous_response: Option<String>,
     /// Ids of tool calls in the history, the newest first.
@@ -34,6 +48,14 @@ pub struct SessionHints {
     pub replies: Vec<u64>,
     /// The hash of the whole history: what the answer will be chained to.
     pub history: u64,
+    /// The hash of the history at the end of each message of the user's, the longest last: where a request may have stood
+    /// whose reply was cut off.
+    pub asks: Vec<u64>,
+    /// The newest replies by themselves, the newest first; only those long enough to be like no other.
+    pub said: Vec<u64>,
+    /// Long texts of the user, as the replies that they repeat: a client that compacts its history puts the model's summary
+    /// there.
+    pub repeated: Vec<u64>,
     /// The hash of the last user text, when nobody has answered yet: how a title call finds its sibling.
     pub first_prompt: Option<u64>,
     /// Whether the request offers tools.
@@ -47,6 +69,9 @@ pub(super) struct Conversation<'a> {
     role: Option<Role>,
     history: u64,
     replies: Vec<u64>,
+    asks: VecDeque<u64>,
+    said: VecDeque<u64>,
+    repeated: Vec<u64>,
     /// What the title is made of: the beginning of a text.
     title: Option<String>,
     /// The title is from this turn.
@@ -72,6 +97,7 @@ impl<'a> Conversation<'a> {
         self.turn.text(&own);
         self.turn.end_text();
         if role == Role::User {
+            self.repeats(&own);
             if !self.titled {
                 self.title = Some(clip(&own, 8 * TITLE).to_owned());
                 self.titled = true;
@@ -128,9 +154,42 @@ impl<'a> Conversation<'a> {
             self.results.push(ToolCall {
                 name: clip(name, NAME).to_owned(),
                 call: clip(id, NAME).to_owned(),
-                argument_bytes: 0,
                 result_error: Some(failed),
+                result_bytes: text.len() as u64,
+                ..ToolCall::default()
             });
+        }
+    }
+
+    /// A message is over. Where several of the user's stand in a row, each may have been the end of a request.
+    pub(super) fn end_message(&mut self) {
+        if self.role == Some(Role::User) && !self.turn.is_empty() {
+            let ask = chain(self.history, self.turn.finish(Role::User));
+            if self.asks.back() != Some(&ask) {
+                push(&mut self.asks, ask);
+            }
+        }
+    }
+
+    /// Notes a long text of the user's as the reply that it may repeat: all of it, what follows an introduction, and what
+    /// stands in marks.
+    fn repeats(&mut self, text: &str) {
+        let marked = || {
+            let (_, rest) = text.split_once("<summary>")?;
+            Some(
+                rest.split_once("</summary>")
+                    .map_or(rest, |(inner, _)| inner),
+            )
+        };
+        let after = || Some(text.split_once("\n\n")?.1);
+        for part in [Some(text), marked(), after()].into_iter().flatten() {
+            let part = part.trim();
+            if part.len() >= SUMMARY && self.repeated.len() < REPEATED {
+                let mut turn = TurnHash::default();
+                turn.text(part);
+                turn.end_text();
+                self.repeated.push(turn.finish(Role::Assistant));
+            }
         }
     }
 
@@ -138,6 +197,7 @@ impl<'a> Conversation<'a> {
         if self.role == Some(role) {
             return;
         }
+        self.end_message();
         self.close();
         self.role = Some(role);
         match role {
@@ -153,9 +213,13 @@ impl<'a> Conversation<'a> {
         if let Some(role) = self.role
             && !self.turn.is_empty()
         {
-            self.history = chain(self.history, self.turn.finish(role));
+            let turn = self.turn.finish(role);
+            self.history = chain(self.history, turn);
             if role == Role::Assistant {
                 self.replies.push(self.history);
+                if self.turn.is_long() {
+                    push(&mut self.said, turn);
+                }
             }
         }
         self.turn = TurnHash::default();
@@ -163,6 +227,7 @@ impl<'a> Conversation<'a> {
 
     /// The hints, the title, and the results that follow the newest reply.
     pub(super) fn finish(mut self) -> (SessionHints, Option<String>, Vec<ToolCall>) {
+        self.end_message();
         self.close();
         if self.role == Some(Role::Assistant) {
             self.results.clear();
@@ -178,11 +243,22 @@ impl<'a> Conversation<'a> {
             history: self.history,
             first_prompt: self.last_text.filter(|_| self.replies.is_empty()),
             replies: self.replies,
+            asks: self.asks.into(),
+            said: self.said.into_iter().rev().collect(),
+            repeated: self.repeated,
             ..SessionHints::default()
         };
         let title = self.title.map(|text| title(&text));
         (hints, title, self.results)
     }
+}
+
+/// Adds to the newest few.
+fn push(newest: &mut VecDeque<u64>, hash: u64) {
+    if newest.len() == NEWEST {
+        newest.pop_front();
+    }
+    newest.push_back(hash);
 }
 
 /// The texts of a tool result, joined: it is a text, or a list of parts.

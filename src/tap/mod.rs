@@ -1,7 +1,7 @@
 //! The parser that reads a copy of the bytes that pass.
 //!
 //! Owns: what is read out of a request ([`read_request`]) and out of a response ([`ResponseTap`]): model, usage, tools,
-//! and the marks by which `session` recognises a conversation. In: bytes, in any split. Out: facts.
+//! the marks by which `session` recognises a conversation, and the hashes by which it watches prompt caches. In: bytes, in any split. Out: facts.
 //! `json`, `sse`, `decode` and `turn` are the tools; `anthropic`, `chat` and `responses` know one dialect each: a new
 //! dialect is one more file and one more arm where they are chosen.
 //! Must not know: callers, providers, the store. Nothing here can fail a request, except that a body without a readable
@@ -12,6 +12,7 @@ mod chat;
 mod conversation;
 mod decode;
 mod json;
+mod prefix;
 mod references;
 mod reply;
 mod request;
@@ -21,8 +22,10 @@ mod sse;
 mod stored;
 mod turn;
 mod usage_chunk;
+mod workspace;
 
 pub use conversation::SessionHints;
+pub use prefix::Prefix;
 pub use references::REFERENCES;
 pub use reply::Unstated;
 pub(crate) use reply::about_tokens;

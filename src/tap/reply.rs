@@ -165,6 +165,8 @@ pub(super) struct Reply {
     /// How many were shown when the output was last stated: those are in the count.
     counted: u64,
     calls: Vec<OpenCall>,
+    /// Results of the provider's own tools.
+    hosted: Vec<ToolCall>,
 }
 
 /// A tool call, possibly still open.
@@ -221,10 +223,32 @@ impl Reply {
                 tool: ToolCall {
                     name: clip(name, NAME).to_owned(),
                     call: clip(id, NAME).to_owned(),
-                    argument_bytes: 0,
-                    result_error: None,
+                    ..ToolCall::default()
                 },
                 hash: CallHash::new(name),
+            });
+        }
+    }
+
+    /// The call that was begun last, to note what else is stated of it.
+    pub(super) fn last_call(&mut self) -> Option<&mut ToolCall> {
+        self.calls.last_mut().map(|call| &mut call.tool)
+    }
+
+    /// The result of a call that the provider ran by itself.
+    pub(super) fn hosted_result(&mut self, id: &str, failed: bool, bytes: usize) {
+        let named = self.calls.iter().find(|call| call.tool.call == id);
+        if self.hosted.len() < CALLS {
+            self.hosted.push(ToolCall {
+                name: named.map(|call| call.tool.name.clone()).unwrap_or_default(),
+                server: named
+                    .map(|call| call.tool.server.clone())
+                    .unwrap_or_default(),
+                call: clip(id, NAME).to_owned(),
+                result_error: Some(failed),
+                result_bytes: bytes as u64,
+                hosted: true,
+                ..ToolCall::default()
             });
         }
     }
@@ -256,7 +280,7 @@ impl Reply {
         self.turn.end_text();
     }
 
-    /// The calls, and the turn with them.
+    /// The calls, with the results of the provider's own, and the turn with them.
     pub(super) fn close(&mut self) -> Vec<ToolCall> {
         self.turn.end_text();
         for call in &self.calls {
@@ -265,6 +289,7 @@ impl Reply {
         std::mem::take(&mut self.calls)
             .into_iter()
             .map(|call| call.tool)
+            .chain(std::mem::take(&mut self.hosted))
             .collect()
     }
 }

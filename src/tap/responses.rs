@@ -6,7 +6,8 @@
 
 use super::{
     chat::{input_details, output_details},
-    conversation::{Conversation, texts},
+    clip,
+    conversation::{Conversation, NAME, texts},
     json::{self, Raw},
     reply::{Reply, short},
     request::Borders,
@@ -30,8 +31,8 @@ pub(super) fn history<'a>(
             let arguments = item.arguments();
             conversation.call(item.call, item.name, &arguments);
         } else if item.kind.ends_with("_call_output") {
-            let failed = item.status == "failed" || item.status == "incomplete";
             let text = item.output.map(texts).unwrap_or_default();
+            let failed = item.failed() || exit_code(&text).is_some_and(|code| code != 0);
             conversation.result(&item.call, failed, &text);
         } else if let Some(content) = item.content {
             let role = match &*item.role {
@@ -43,7 +44,33 @@ pub(super) fn history<'a>(
                 conversation.parts(role, content);
             }
         }
+        conversation.end_message();
     });
+}
+
+/// Tools that the provider runs by itself.
+const HOSTED: [&str; 6] = [
+    "web_search_call",
+    "file_search_call",
+    "code_interpreter_call",
+    "image_generation_call",
+    "mcp_call",
+    "tool_search_call",
+];
+
+/// The exit code in an output of Codex's that is a JSON object with one.
+fn exit_code(output: &str) -> Option<i64> {
+    if !output.starts_with("{\"") {
+        return None;
+    }
+    let mut code = None;
+    json::object(output, |key, value| {
+        if key == "metadata" {
+            code = json::get(value, "exit_code").and_then(|code| code.get().parse().ok());
+        }
+    })
+    .ok()?;
+    code
 }
 
 /// The fields of an item that matter, whatever its type.
@@ -57,6 +84,8 @@ struct Item<'a> {
     content: Option<Raw<'a>>,
     output: Option<Raw<'a>>,
     arguments: Option<Raw<'a>>,
+    server: Cow<'a, str>,
+    error: Option<Raw<'a>>,
 }
 
 impl<'a> Item<'a> {
@@ -71,6 +100,8 @@ impl<'a> Item<'a> {
             "id" => id = text(value),
             "call_id" => item.call = text(value),
             "name" => item.name = text(value),
+            "server_label" | "namespace" => item.server = text(value),
+            "error" if !json::is_null(value) => item.error = Some(value),
             "content" => item.content = Some(value),
             "output" => item.output = Some(value),
             "arguments" | "input" | "action" => item.arguments = Some(value),
@@ -87,6 +118,10 @@ impl<'a> Item<'a> {
             }
         }
         item
+    }
+
+    fn failed(&self) -> bool {
+        self.status == "failed" || self.status == "incomplete"
     }
 
     fn is_call(&self) -> bool {
@@ -126,6 +161,17 @@ impl<'a> Item<'a> {
             self.count(reply);
             let arguments = self.arguments();
             reply.call(&self.call, &self.name, &arguments);
+            let hosted = HOSTED.contains(&&*self.kind);
+            if let Some(call) = reply.last_call() {
+                call.hosted = hosted;
+                clip(&self.server, NAME).clone_into(&mut call.server);
+            }
+            // The provider's own tools carry their result.
+            if hosted && (self.output.is_some() || self.error.is_some() || self.failed()) {
+                let failed = self.error.is_some() || self.failed();
+                let bytes = self.output.map_or(0, |output| texts(output).len());
+                reply.hosted_result(&self.call, failed, bytes);
+            }
             reply.stop_reason = Some("tool_use".to_owned());
         } else if self.kind == "message"
             && let Some(content) = self.content

@@ -40,12 +40,23 @@ pub(super) struct TurnHash {
     calls: Vec<u64>,
     results: TextHash,
     result_count: u64,
+    /// Bytes of texts.
+    size: usize,
 }
+
+/// Bytes from which a reply's text is like no other.
+const LONG: usize = 80;
 
 impl TurnHash {
     /// A whole text, or a fragment of the one that is open.
     pub(super) fn text(&mut self, fragment: &str) {
+        self.size = self.size.saturating_add(fragment.len());
         self.text.fragment(fragment);
+    }
+
+    /// Whether its texts are long enough to be told from every other turn's.
+    pub(super) fn is_long(&self) -> bool {
+        self.size >= LONG
     }
 
     /// The open text ends: white space around it does not count.

@@ -7,7 +7,7 @@ use crate::{
         route::{Route, link},
         view::{Session, SessionPage},
     },
-    record::Record,
+    record::{CacheMiss, MissCause, Record},
 };
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
         h1.text {
             @match title { Some(title) => bdi { (format::clip(title, 240)) }, None => "Untitled session" }
         }
-        (facts(frame, session))
+        (facts(frame, session, &view.children))
         @if view.requests.is_empty() {
             (layout::nothing("No requests are kept of this session."))
         } @else {
@@ -38,7 +38,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
     }
 }
 
-fn facts(frame: &Frame<'_>, session: &Session) -> Markup {
+fn facts(frame: &Frame<'_>, session: &Session, children: &[Session]) -> Markup {
     let totals = &session.totals;
     let lasted = session.last.0.saturating_sub(session.started.0);
     html! {
@@ -62,8 +62,28 @@ fn facts(frame: &Frame<'_>, session: &Session) -> Markup {
             div { dt { "Output" } dd { (layout::tokens(totals.usage.output)) } }
             div { dt { "Tool calls" } dd { (format::count(session.tools)) } }
             div { dt { "Cost" } dd { (layout::cost(totals)) } }
+            @if session.cache_misses > 0 {
+                div { dt { "Cache missed" } dd {
+                    (format::plural(session.cache_misses, "request", "requests"))
+                    span.muted { ", " (layout::tokens(session.cache_missed_tokens)) " read anew" }
+                } }
+            }
+            @if let Some(workspace) = &session.workspace {
+                div.wide { dt { "Directory" } dd { bdi { (format::clip(workspace, 120)) } } }
+            }
+            @if let Some(agent) = &session.agent {
+                div { dt { "Agent" } dd { bdi { (format::clip(agent, 60)) } } }
+            }
             @if let Some(parent) = session.parent {
                 div.wide { dt { "Started by" } dd { a.id href=(Route::Session(parent).path()) { (parent) } } }
+            }
+            @for child in children {
+                div.wide { dt { "Started" } dd {
+                    a.id href=(Route::Session(child.id).path()) {
+                        bdi { (format::clip(child.title.as_deref().unwrap_or("Untitled session"), 120)) }
+                    }
+                    span.muted { ", " (format::plural(child.totals.requests, "request", "requests")) }
+                } }
             }
             div.wide { dt { "Id" } dd.id { (session.id) } }
         }
@@ -107,6 +127,7 @@ fn requests(records: &[Record]) -> Markup {
                         p.sub {
                             @if let Some(agent) = &record.agent { bdi { "agent " (format::clip(agent, 40)) } " · " }
                             (tools(record))
+                            @if let Some(miss) = &record.cache_miss { " " (cache_miss(miss)) }
                         }
                     }
                     td.num.opt { (layout::tokens(usage.input_all())) }
@@ -123,6 +144,23 @@ fn requests(records: &[Record]) -> Markup {
             }
         },
     )
+}
+
+/// Which cache was missed, and what in the prompt was not as it was.
+fn cache_miss(miss: &CacheMiss) -> Markup {
+    let missed = miss.expected_tokens.saturating_sub(miss.read_tokens);
+    let why = match miss.cause {
+        MissCause::Unknown => "the prompt was the same",
+        MissCause::Model => "another model",
+        MissCause::Tools => "the tools changed",
+        MissCause::System => "the system prompt changed",
+        MissCause::Message => "the history changed",
+        MissCause::Expired => "it was too late",
+    };
+    html! {
+        span.bad { "cache missed" } ": " (layout::tokens(missed)) " tokens, " (why)
+        @if let Some(message) = miss.message { " at message " (message) }
+    }
 }
 
 /// The tools that the model called, each with how often.

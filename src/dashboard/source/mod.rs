@@ -24,6 +24,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 const SESSIONS_SHOWN: usize = 50;
 const REQUESTS_SHOWN: usize = 200;
+/// Sub-agents and forks that one page of a session lists.
+const CHILDREN_SHOWN: usize = 50;
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -194,8 +196,10 @@ impl Source {
             };
             let mut page = store.session_requests(id, cursor, REQUESTS_SHOWN)?;
             page.items.retain(|record| scope.holds(&record.who.user));
+            let children = store.session_children(id, CHILDREN_SHOWN)?;
             Ok(Some(SessionPage {
                 session: session(found),
+                children: mine(&scope, children).map(session).collect(),
                 requests: page.items,
                 next: page.next.map(|id| id.to_string()),
             }))

@@ -79,6 +79,10 @@ pub(super) fn session(found: store::Session) -> Session {
     Session {
         id: found.id,
         parent: found.parent,
+        agent: found.agent,
+        workspace: found.workspace,
+        cache_misses: found.cache_misses,
+        cache_missed_tokens: found.cache_missed_tokens,
         title: found.title,
         login: found.login,
         client: found.client,

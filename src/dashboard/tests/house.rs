@@ -165,6 +165,7 @@ pub(super) fn record(who: &Caller, id: RequestId, session: u128) -> Record {
             call: "toolu_01".into(),
             argument_bytes: 64,
             result_error: None,
+            ..ToolCall::default()
         }],
         stop_reason: Some("tool_use".into()),
         ..serde_json::from_value(base).expect("a record of its required fields")

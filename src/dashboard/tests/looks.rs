@@ -143,6 +143,7 @@ async fn hostile_texts_stay_texts_in_every_field() {
                 call: evil.into(),
                 argument_bytes: 9_999_999,
                 result_error: (n % 2 == 0).then_some(true),
+                ..ToolCall::default()
             }],
             who: crate::record::Who {
                 node: evil.into(),

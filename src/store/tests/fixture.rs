@@ -18,6 +18,7 @@ async fn fill(directory: &Path) {
         call: "toolu_1".into(),
         argument_bytes: 21,
         result_error: None,
+        ..ToolCall::default()
     }];
     writer.finish(done, Some(capture(&[b'q'; 3000], b"answer")));
     writer.start(&record(id(2 * HOUR, 2)));

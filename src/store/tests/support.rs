@@ -51,6 +51,8 @@ pub(super) fn record(id: RequestId) -> Record {
         agent: None,
         title: None,
         tools: Vec::new(),
+        workspace: None,
+        cache_miss: None,
         stop_reason: None,
         capture: CaptureMode::Full,
         capture_lost: None,

@@ -12,8 +12,9 @@ use super::{
     conversation::{Conversation, SessionHints},
     decode::{Coding, Decoder},
     json::{self, Raw},
+    prefix::Prefix,
     references::{self, Places},
-    responses,
+    responses, workspace,
 };
 use crate::{
     endpoint::{Dialect, Endpoint},
@@ -26,6 +27,8 @@ use std::{borrow::Cow, ops::Range};
 const DECODED: u64 = 64 << 20;
 /// Places at which a stored body may be split.
 const BORDERS: usize = 20_000;
+/// Messages in which a client may state its working directory, the first ones.
+const PLACES: usize = 4;
 /// Further models that a body may name.
 const OTHER_MODELS: usize = 32;
 
@@ -85,6 +88,10 @@ pub struct RequestFacts {
     pub references: Vec<String>,
     /// Whether the provider may store something with the answer: it itself, or a container that it ran code in.
     pub stores: bool,
+    /// The prompt's parts, as a prompt cache compares them.
+    pub prefix: Prefix,
+    /// The working directory that the client states.
+    pub workspace: Option<String>,
 }
 
 /// Whether a chat stream will report its usage.
@@ -190,9 +197,19 @@ fn read(
         (_, None, _) => {}
     }
     let (mut session, title, tool_results) = conversation.finish();
-    session.explicit = top.session_ids();
-    session.previous_response = top.previous_response.and_then(owned);
-    session.has_tools = top.tools.is_some_and(|tools| tools.get().len() > 2);
+    top.hints(&mut session);
+    for (set, raw) in [
+        (Prefix::set_tools as fn(&mut Prefix, Raw<'_>), top.tools),
+        (Prefix::set_system, top.system),
+    ] {
+        if let Some(raw) = raw {
+            set(&mut borders.prefix, raw);
+        }
+    }
+    let workspace = top
+        .system
+        .and_then(|system| workspace::find(system.get()))
+        .or(borders.workspace);
 
     let plain = coding == Coding::Identity;
     let chat = endpoint == Endpoint::OpenaiChat;
@@ -207,6 +224,8 @@ fn read(
             IncludeUsage::NotApplicable
         },
         message_borders: if plain { borders.offsets } else { Vec::new() },
+        prefix: borders.prefix,
+        workspace,
         model: model.into_owned(),
         other_models: match path_model {
             Some(_) => Vec::new(),
@@ -236,10 +255,14 @@ fn decode(coding: Coding, body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     Ok(decoder.sink_mut().map(std::mem::take).unwrap_or_default())
 }
 
-/// The ends of messages, where a stored body may be split.
+/// What is noted of every message, whatever its dialect: where it ends (a stored body may be split there), its hash for
+/// the prompt's prefix, and the working directory that one of the first states.
 pub(super) struct Borders<'a> {
     text: &'a str,
     offsets: Vec<usize>,
+    prefix: Prefix,
+    workspace: Option<String>,
+    messages: usize,
 }
 
 impl<'a> Borders<'a> {
@@ -247,6 +270,9 @@ impl<'a> Borders<'a> {
         Self {
             text,
             offsets: Vec::new(),
+            prefix: Prefix::default(),
+            workspace: None,
+            messages: 0,
         }
     }
 
@@ -259,6 +285,11 @@ impl<'a> Borders<'a> {
         if self.offsets.len() < BORDERS {
             self.offsets.push(span.end);
         }
+        self.prefix.message(raw);
+        if self.workspace.is_none() && self.messages < PLACES {
+            self.workspace = workspace::find(raw.get());
+        }
+        self.messages += 1;
     }
 }
 
@@ -274,6 +305,7 @@ struct Top<'a> {
     messages: Option<Raw<'a>>,
     input: Option<Raw<'a>>,
     tools: Option<Raw<'a>>,
+    system: Option<Raw<'a>>,
     models: Vec<Raw<'a>>,
     metadata: Option<Raw<'a>>,
     client_metadata: Option<Raw<'a>>,
@@ -307,7 +339,10 @@ impl<'a> Top<'a> {
             "messages" => top.messages = Some(value),
             "input" => top.input = Some(value),
             "tools" => top.tools = Some(value),
-            "metadata" => top.metadata = Some(value),
+            "system" | "instructions" | "systemInstruction" | "system_instruction" => {
+                top.system = Some(value);
+            }
+            "metadata" | "requestMetadata" => top.metadata = Some(value),
             "client_metadata" => top.client_metadata = Some(value),
             "conversation" => top.conversation = Some(value),
             "prompt_cache_key" => top.prompt_cache_key = Some(value),
@@ -358,25 +393,32 @@ impl<'a> Top<'a> {
         }
     }
 
-    /// The ids that the body states, the more reliable first.
-    fn session_ids(&self) -> Vec<String> {
+    /// What the members say of the session.
+    fn hints(&self, hints: &mut SessionHints) {
+        let client = |name| {
+            let value = json::get(self.client_metadata?, name);
+            value.and_then(owned)
+        };
         let user_id = self
             .metadata
             .and_then(|metadata| json::get(metadata, "user_id"))
             .and_then(json::string)
             .and_then(|user| session_of_user_id(&user));
-        let client = self
-            .client_metadata
-            .and_then(|metadata| json::get(metadata, "session_id"))
-            .and_then(owned);
         let conversation = self.conversation.and_then(|conversation| {
             owned(conversation).or_else(|| json::get(conversation, "id").and_then(owned))
         });
-        let cache_key = self.prompt_cache_key.and_then(owned);
-        [user_id, client, conversation, cache_key]
+        let metadata = self.metadata.and_then(session_of_metadata);
+        hints.explicit = [user_id, client("session_id"), conversation, metadata]
             .into_iter()
             .flatten()
-            .collect()
+            .collect();
+        hints.cache_key = self.prompt_cache_key.and_then(owned);
+        hints.thread = client("thread_id");
+        hints.subagent = client("x-openai-subagent");
+        hints.parent_thread =
+            client("x-codex-parent-thread-id").or_else(|| client("parent_thread_id"));
+        hints.previous_response = self.previous_response.and_then(owned);
+        hints.has_tools = self.tools.is_some_and(|tools| tools.get().len() > 2);
     }
 
     fn other_models(&self) -> Result<Vec<String>, BadRequest> {
@@ -440,6 +482,21 @@ fn session_of_user_id(user_id: &str) -> Option<String> {
         let (_, session) = user_id.rsplit_once("_session_")?;
         (!session.is_empty()).then(|| session.to_owned())
     })
+}
+
+/// The session in free metadata: the first member whose name begins with `session`.
+fn session_of_metadata(metadata: Raw<'_>) -> Option<String> {
+    let mut session = None;
+    json::members(metadata, |key, value| {
+        if session.is_none()
+            && key
+                .get(..7)
+                .is_some_and(|name| name.eq_ignore_ascii_case("session"))
+        {
+            session = owned(value);
+        }
+    });
+    session
 }
 
 fn owned(raw: Raw<'_>) -> Option<String> {

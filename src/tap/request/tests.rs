@@ -246,7 +246,8 @@ fn ids_in_the_body_in_their_order() {
         r#"{"model":"m","prompt_cache_key":"p","conversation":{"id":"c"},"client_metadata":{"session_id":"s"},"previous_response_id":"r",
             "metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"u\"}"},"service_tier":"flex","input":"x"}"#,
     );
-    assert_eq!(facts.session.explicit, ["u", "s", "c", "p"]);
+    assert_eq!(facts.session.explicit, ["u", "s", "c"]);
+    assert_eq!(facts.session.cache_key.as_deref(), Some("p"));
     assert_eq!(facts.session.previous_response.as_deref(), Some("r"));
     assert_eq!(facts.service_tier.as_deref(), Some("flex"));
     let old = read(
@@ -275,6 +276,8 @@ fn only_results_since_the_last_reply_are_new() {
         call: call.into(),
         argument_bytes: 0,
         result_error: Some(false),
+        result_bytes: 1,
+        ..ToolCall::default()
     };
     assert_eq!(
         facts.tool_results,

@@ -60,6 +60,8 @@ pub struct ResponseFacts {
     pub error_in_stream: bool,
     /// The reply as a turn of the conversation; none when there was nothing of one.
     pub reply_turn: Option<u64>,
+    /// Whether that turn is long enough to be told from every other.
+    pub reply_long: bool,
     /// The provider's id of the request.
     pub provider_request_id: Option<String>,
     /// Pieces that could not be read.
@@ -315,6 +317,7 @@ impl Reader {
         let guess = cut && facts.usage_state != UsageState::Unknown && self.form.is_stream();
         facts.unstated = guess.then(|| reply.unstated());
         facts.tools = reply.close();
+        facts.reply_long = reply.turn.is_long();
         facts.reply_turn = (!reply.turn.is_empty()).then(|| reply.turn.finish(Role::Assistant));
         facts.model_served = reply.model.take();
         facts.response_id = reply.id.take();

@@ -112,8 +112,15 @@ fn line(facts: &ResponseFacts) -> String {
     for tool in &facts.tools {
         writeln!(
             line,
-            "  tool {} {} ({} bytes)",
-            tool.name, tool.call, tool.argument_bytes
+            "  {} {} {} ({} bytes)",
+            match tool.result_error {
+                None => "tool",
+                Some(false) => "result of",
+                Some(true) => "error of",
+            },
+            tool.name,
+            tool.call,
+            tool.argument_bytes + tool.result_bytes
         )
         .unwrap();
     }

@@ -196,7 +196,13 @@ async fn price_again(args: &RepriceArgs) -> anyhow::Result<ExitCode> {
                 .unwrap_or_else(|| dir.join("aperture.hujson"));
             let config = std::fs::read_to_string(&path)
                 .with_context(|| format!("reading {}", path.display()))?;
-            let checked = config::check(&config, &CheckOptions::default());
+            // Nothing is sent anywhere: a provider counts wherever it is.
+            let anywhere = CheckOptions {
+                allow_local_upstreams: true,
+                environment: Environment::from_process(),
+                ..CheckOptions::default()
+            };
+            let checked = config::check(&config, &anywhere);
             let config = checked
                 .config
                 .with_context(|| format!("{} can't be used: see aperture check", path.display()))?;

@@ -216,16 +216,14 @@ fn table(f: &mut fmt::Formatter<'_>, rows: &[[String; 8]]) -> fmt::Result {
     };
     let widths: Vec<usize> = (0..8).map(width).collect();
     for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            if column < 2 || column == 7 {
-                line += &format!("{cell:width$}  ");
-            } else {
-                line += &format!("{cell:>width$}  ");
-            }
-        }
-        writeln!(f, "{}", line.trim_end())?;
+        let cells = row.iter().zip(&widths).enumerate();
+        let line: Vec<String> = cells
+            .map(|(column, (cell, &width))| match column {
+                0 | 1 | 7 => format!("{cell:width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        writeln!(f, "{}", line.join("  ").trim_end())?;
     }
     Ok(())
 }

@@ -214,16 +214,16 @@ impl Repricing {
             Ok(step)
         })?;
         // Only what is committed counts.
-        Ok(self.advance(step))
+        Ok(self.advance(&step))
     }
 
     /// One step that only looks; true at the end.
     fn preview(&mut self, file: &File) -> Result<bool, ReadError> {
         let step = file.read(|read| Ok(self.look(&read.open_table(schema::REQUESTS)?)?))?;
-        Ok(self.advance(step))
+        Ok(self.advance(&step))
     }
 
-    fn advance(&mut self, step: Step) -> bool {
+    fn advance(&mut self, step: &Step) -> bool {
         for (old, new, priced) in &step.found {
             self.difference.note(old, new, *priced);
         }

@@ -361,9 +361,19 @@ impl Counters {
             std::iter::once(&mut histogram.sum_us).chain(&mut histogram.buckets)
         }
         // The kinds that rows began with, and those that were added.
-        let [a, b, c, d, e, f, g, added @ ..] = self.usage.kinds_mut();
+        let [
+            input,
+            read,
+            write,
+            write_1h,
+            output,
+            reasoning,
+            searches,
+            added @ ..,
+        ] = self.usage.kinds_mut();
+        let first = [input, read, write, write_1h, output, reasoning, searches];
         std::iter::once(&mut self.requests)
-            .chain([a, b, c, d, e, f, g])
+            .chain(first)
             .chain([
                 &mut self.cost_pico,
                 &mut self.request_bytes,

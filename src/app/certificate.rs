@@ -94,7 +94,7 @@ pub(super) async fn follow_files(
             () = sleep(POLL) => false,
         };
         let (tls, files) = (tls.clone(), (certificate.clone(), key.clone()));
-        let known = seen.clone();
+        let known = seen;
         let looked = tokio::task::spawn_blocking(move || {
             let stamps = [&files.0, &files.1].map(|file| stamp(file));
             let changed = known.as_ref() != Some(&stamps);

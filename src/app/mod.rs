@@ -155,22 +155,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let live = load_config(&args, &state)?;
     let config = live.current();
 
-    let options = OpenOptions {
-        retention: retention(&config),
-        prices: price::VERSION.to_owned(),
-        ..OpenOptions::default()
-    };
-    let (store, writer, recovered) =
-        Store::open(state.path(), options).context("opening the store")?;
-    if let Some((since, until)) = recovered.window {
-        tracing::warn!(
-            interrupted = recovered.interrupted,
-            %since,
-            %until,
-            "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
-             moments may be missing"
-        );
-    }
+    let (store, writer, recovered) = open_store(&state, &config)?;
     let sessions = latest_sessions(&store)?;
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);
@@ -257,6 +242,27 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     stop(&app, &args, &background, &writer, &node).await;
     outcome
+}
+
+/// The store; says so when the last run did not end in order.
+fn open_store(state: &StateDir, config: &Config) -> anyhow::Result<(Store, Writer, Recovered)> {
+    let options = OpenOptions {
+        retention: retention(config),
+        prices: price::VERSION.to_owned(),
+        ..OpenOptions::default()
+    };
+    let (store, writer, recovered) =
+        Store::open(state.path(), options).context("opening the store")?;
+    if let Some((since, until)) = recovered.window {
+        tracing::warn!(
+            interrupted = recovered.interrupted,
+            %since,
+            %until,
+            "the gateway did not stop in order: requests under way are marked as interrupted, and those of the last \
+             moments may be missing"
+        );
+    }
+    Ok((store, writer, recovered))
 }
 
 /// The sessions that may go on.

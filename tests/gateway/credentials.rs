@@ -319,14 +319,13 @@ async fn profiles_come_from_the_hosts_files() {
     )
     .unwrap();
     let provider = |profile: &str| {
-        let text = document(
+        document(
             &upstream.url,
             &format!(
                 r#""authorization": {{"type": "aws-sigv4", "region": "eu-west-1", "profile": "{profile}", "endpoint": "{}"}}"#,
                 service.url
             ),
-        );
-        text
+        )
     };
     let options = Options {
         dir: Some(Arc::clone(&dir)),

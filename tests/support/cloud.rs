@@ -169,7 +169,8 @@ pub async fn verify(stand_in: &StandIn, asked: &[Asked], signer: Signer<'_>) {
             "region": signer.region,
             "service": signer.service,
         });
-        cases.push_str(&format!("{case}\n"));
+        cases.push_str(&case.to_string());
+        cases.push('\n');
     }
     let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(cases.as_bytes()).await.unwrap();

@@ -267,18 +267,7 @@ fn open_store(state: &StateDir, config: &Config) -> anyhow::Result<(Store, Write
 
 /// The sessions that may go on.
 fn latest_sessions(store: &Store) -> anyhow::Result<Sessions> {
-    let sessions = Sessions::new(SESSIONS);
-    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
-    let anchors = store
-        .anchors(since)
-        .context("reading the latest sessions")?;
-    sessions.restore(anchors.into_iter().map(|known| Restored {
-        session: known.session,
-        anchors: known.anchors,
-        calls: known.calls,
-        started: known.started,
-        ended: known.ended,
-    }));
+    let sessions = restored(&store)?;
     Ok(sessions)
 }
 
@@ -600,4 +589,21 @@ pub(crate) fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager could not be told");
     }
+}
+
+/// The sessions that the latest records name.
+fn restored(store: &Store) -> anyhow::Result<Sessions> {
+    let sessions = Sessions::new(SESSIONS);
+    let since = Timestamp(Timestamp::now().0.saturating_sub(SESSION_WINDOW_MS));
+    let anchors = store
+        .anchors(since)
+        .context("reading the latest sessions")?;
+    sessions.restore(anchors.into_iter().map(|known| Restored {
+        session: known.session,
+        anchors: known.anchors,
+        calls: known.calls,
+        started: known.started,
+        ended: known.ended,
+    }));
+    Ok(sessions)
 }

@@ -154,7 +154,7 @@ impl State {
             let late = |one: &Waiting| now.0.saturating_sub(one.since.0) > REPEAT;
             let free = waiting
                 .iter_mut()
-                .filter(|one| !one.taken && !(repeats && late(one)));
+                .filter(|one| !(one.taken || repeats && late(one)));
             // The first of the likeliest ones.
             let best = free.rev().max_by_key(|one| one.context.likeness(context))?;
             best.taken = true;

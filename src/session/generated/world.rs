@@ -389,11 +389,7 @@ impl World {
             Kind::Turn if self.dice.percent(30) => self.dice.words(2),
             Kind::Turn => self.dice.words(30),
         };
-        let calls = if kind == Kind::Turn && unit.style.has_tools() && !cut {
-            self.calls(unit)
-        } else {
-            Vec::new()
-        };
+        let calls = self.calls(unit, kind == Kind::Turn && !cut);
         let response_id = format!("resp_{:x}", self.dice.next());
         let said = if calls.len() == 1 && self.dice.percent(50) {
             String::new()
@@ -478,9 +474,9 @@ impl World {
     }
 
     /// What the model calls, if anything: id, name, arguments.
-    fn calls(&mut self, unit: &mut Unit) -> Vec<(String, String, String)> {
+    fn calls(&mut self, unit: &mut Unit, may: bool) -> Vec<(String, String, String)> {
         let mut calls = Vec::new();
-        if self.dice.percent(60) {
+        if may && unit.style.has_tools() && self.dice.percent(60) {
             for _ in 0..=self.dice.below(2) {
                 let id = match unit.style {
                     Style::NumberedCalls => format!("functions.bash:{}", unit.calls),

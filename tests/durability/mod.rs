@@ -13,7 +13,6 @@ mod faults;
 mod kill;
 mod prompts;
 mod restart;
-mod sessions;
 
 use crate::support::{Gateway, gateway, http};
 use aperture::record::{CostState, End, Record, Usage};

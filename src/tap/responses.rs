@@ -247,7 +247,7 @@ pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Err
                 reply.shown = reply.shown.max(by_deltas);
             }
         }
-        other if other.ends_with(".delta") && !other.contains("audio") => {
+        other if other.rsplit('.').next() == Some("delta") && !other.contains("audio") => {
             if let Some(text) = delta.and_then(json::string) {
                 reply.show(&text);
             }

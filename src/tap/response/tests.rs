@@ -471,8 +471,8 @@ fn what_was_stated_is_not_estimated_again() {
     let counted =
         r#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":70}}"#.to_owned();
     let of = |events: &[&String]| {
-        let body: String = events.iter().map(|event| format!("{event}\n\n")).collect();
-        unstated(Endpoint::OpenaiChat, &body)
+        let body: Vec<String> = events.iter().map(|event| format!("{event}\n\n")).collect();
+        unstated(Endpoint::OpenaiChat, &body.concat())
     };
     assert_eq!(of(&[&said]), (UsageState::Estimated, Some((true, 100))));
     // A running count stands for what was shown before it, however many tokens that was.

@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab demo demo-check check test test-go clients soak bench docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,10 @@ setup: ## Install what the build needs (Debian packages); name what it can't ins
 
 build: setup ## The gateway, optimised: $(BIN)/release/aperture
 	@cargo build --release --locked
+
+package: build ## A Debian package and a tarball of it, in target/package
+	@scripts/package deb $(BIN)/release/aperture $(BIN)/package/aperture.deb
+	scripts/package tar $(BIN)/release/aperture $(BIN)/package/aperture.tar.gz
 
 lab: ## The private tailnet that tests and demo run on
 	@cd tests/tailnet-lab && go build -trimpath -o ../../$(LAB) .
@@ -41,6 +45,8 @@ check: ## Formatting, lints, documentation, licences: no test is run
 	  (cd $$module && test -z "$$(gofmt -l .)" && go vet ./...)
 	done
 	scripts/licences
+	scripts/check-kubernetes
+	(cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts.test.yml) >/dev/null
 
 test: lab ## Every test: unit, property, golden, in-process, and end to end on the private tailnet
 	@scripts/setup test
@@ -49,6 +55,11 @@ test: lab ## Every test: unit, property, golden, in-process, and end to end on t
 	APERTURE_LAB=$(CURDIR)/$(LAB) CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --workspace
+	$(MAKE) test-packaging
+
+test-packaging: ## The Debian package's life in a chroot, the tarball, the systemd unit
+	@cargo build --locked
+	tests/packaging/run $(BIN)/debug/aperture
 
 test-go: ## The Go side: the C library and the private tailnet
 	@(cd vendor/libtailscale && ../../scripts/in-namespace go test ./...)

@@ -36,7 +36,7 @@ pub enum Command {
     /// Exits 0 when nothing is wrong, 1 otherwise.
     Doctor(DoctorArgs),
     /// Exit 0 when the running gateway serves (for exec probes).
-    Health(StateArgs),
+    Health(HealthArgs),
     /// Print what was recorded, as JSON lines or CSV.
     Export(ExportArgs),
     /// Price stored requests again, by this build's price table and the current configuration.
@@ -68,6 +68,17 @@ pub struct StateArgs {
     /// Directory of node key, database and configuration (default: $`STATE_DIRECTORY`, else $`XDG_STATE_HOME`/aperture).
     #[arg(long, env = "TS_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+/// Arguments of `health`.
+#[derive(Args, Clone, Debug)]
+pub struct HealthArgs {
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Exit 0 when it answers at all, also while it waits for a login or drains: for liveness probes.
+    #[arg(long)]
+    pub alive: bool,
 }
 
 /// Arguments of `run`.
@@ -142,6 +153,15 @@ pub struct RunArgs {
         value_name = "PORT"
     )]
     pub metrics_port: u16,
+    /// Metrics on this address of the host too, for scraping inside a cluster: whoever reaches it may read them, so
+    /// nothing there names a user.
+    ///
+    /// Off by default: nothing else of the gateway listens on the host.
+    #[arg(long, env = "APERTURE_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Keep the node's key in a Kubernetes Secret, `kube:SECRET`, and not in the state directory.
+    #[arg(long, env = "APERTURE_NODE_STATE", value_parser = node_state, value_name = "STORE")]
+    pub node_state: Option<String>,
     /// `WireGuard`'s UDP port (default: chosen once, then remembered).
     #[arg(long, env = "APERTURE_UDP_PORT", value_name = "PORT")]
     pub udp_port: Option<u16>,
@@ -305,6 +325,24 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no time: write 30s, 5m, 2h or 30d"))
 }
 
+/// `kube:SECRET`; the name is one that Kubernetes permits.
+fn node_state(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("kube:").unwrap_or_default();
+    let permitted = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    if name.len() <= 253
+        && name.starts_with(ends)
+        && name.ends_with(ends)
+        && name.chars().all(permitted)
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is no place for the node's key: write kube:SECRET with the name of a Secret"
+        ))
+    }
+}
+
 /// A day or a time, in UTC.
 fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text)
@@ -350,5 +388,16 @@ mod tests {
         assert_eq!(cli.run.hostname, "models");
         let cli = Cli::try_parse_from(["aperture", "run", "--port", "8080"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Run(args)) if args.port == 8080));
+    }
+
+    #[test]
+    fn the_node_s_key_has_one_other_place() {
+        assert_eq!(node_state("kube:ai-node").unwrap(), "kube:ai-node");
+        for wrong in [
+            "kube:", "ai-node", "kube:-a", "kube:A", "kube:a/b", "mem:", "/tmp/x",
+        ] {
+            let told = node_state(wrong).unwrap_err();
+            assert!(told.contains("write kube:SECRET"), "{wrong}: {told}");
+        }
     }
 }

@@ -7,8 +7,8 @@
 use crate::{
     app,
     cli::{
-        CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, LogFormat,
-        RepriceArgs, RunArgs, StateArgs,
+        CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, HealthArgs,
+        LogFormat, RepriceArgs, RunArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     control::{ControlClient, ControlError},
@@ -101,11 +101,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(code(!config::refused(&findings, Strictness::Save)))
 }
 
-async fn health(args: &StateArgs) -> anyhow::Result<ExitCode> {
-    let dir = app::state_dir(args.state_dir.as_deref())?;
+async fn health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state.state_dir.as_deref())?;
     let (_, health): (_, app::Health) = ControlClient::new(&dir).json("/health", &[]).await?;
     print(&format!("{}\n", serde_json::to_string(&health)?))?;
-    Ok(code(health.serving))
+    Ok(code(health.serving || args.alive))
 }
 
 async fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {

@@ -13,6 +13,8 @@
 mod architecture;
 /// Real clients (npm and `PyPI` packages) on the private tailnet.
 mod clients;
+/// What operators install and look at: container, cluster, Prometheus and Grafana.
+mod deploy;
 /// The real binary and its disk: what is recorded is exact, complete, and survives kills, faults and restarts.
 mod durability;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.

@@ -32,7 +32,7 @@ use crate::{
     },
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
-    server::{Mistakes, Names, Port, Server, Tls},
+    server::{Mistakes, Names, Port, Scrape, Server, Tls},
     session::{Restored, Sessions},
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
@@ -42,6 +42,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::Notify,
     time::MissedTickBehavior,
@@ -231,6 +232,18 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     ));
     background_work(&app, certificates, &background);
     let failed = listen(&args, &node, &server).await?;
+    if let Some(address) = args.metrics_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("--metrics-listen {address}"))?;
+        tracing::info!(address = %listener.local_addr()?, "metrics for whoever can connect");
+        let scrape = Scrape {
+            metrics: app.metrics.clone(),
+            node_metrics: node.metrics_source(),
+            tasks: background.clone(),
+        };
+        background.spawn(scrape.serve(listener));
+    }
 
     notify(&[
         sd_notify::NotifyState::Ready,
@@ -457,8 +470,15 @@ impl App {
         self.metrics
             .set_draining(self.tasks.draining.is_cancelled());
         self.metrics.set_node_state(self.node.state_word());
-        if let Some(expiry) = self.node.key_expiry() {
-            self.metrics.set_node_key_expiry(expiry);
+        self.metrics.set_node_key_expiry(self.node.key_expiry());
+        let config = self.live.status();
+        self.metrics
+            .set_config(config.loaded, config.tried, config.error.is_none());
+        if let Ok(disk) = rustix::fs::statvfs(self.state.path()) {
+            self.metrics.set_disk(
+                disk.f_blocks.saturating_mul(disk.f_frsize),
+                disk.f_bavail.saturating_mul(disk.f_frsize),
+            );
         }
     }
 }

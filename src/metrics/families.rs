@@ -191,6 +191,10 @@ families! {
     Gauge store_last_commit_timestamp_seconds[],
     /// 1 while the store can't write (disk full, input/output error).
     Gauge store_degraded[],
+    /// Bytes that the gateway may still write to the file system of its state directory.
+    Gauge disk_free_bytes[],
+    /// Size of that file system.
+    Gauge disk_size_bytes[],
     /// Attempts to take over a changed configuration.
     Counter config_reloads_total[result],
     /// 1 when the last attempt was taken, 0 when the last good configuration stays in force.
@@ -203,7 +207,8 @@ families! {
     Gauge build_info[version, tailscale],
     /// 1 for the tailnet node's present state.
     Gauge node_state[state],
-    /// When the tailnet node's key expires, in seconds since 1970; absent when it never does.
+    /// When the tailnet node's key expires, in seconds since 1970; absent when it never does,
+    /// infinite once expiry was turned off.
     Gauge node_key_expiry_timestamp_seconds[],
 }
 

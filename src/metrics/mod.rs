@@ -26,7 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Observations after which the exporter folds its samples into buckets, so that they never pile up unscraped.
@@ -44,6 +44,9 @@ struct Inner {
     in_flight: Mutex<InFlight>,
     /// The state last reported by the node: its series is the one that says 1.
     node_state: Mutex<&'static str>,
+    key_expiry_known: AtomicBool,
+    /// When the configuration was last tried: another time is another reload.
+    config_tried: Mutex<Option<SystemTime>>,
     started: Timestamp,
 }
 
@@ -66,6 +69,15 @@ pub struct StoreHealth {
     pub last_commit: Option<Timestamp>,
     /// Whether writing fails at the moment.
     pub degraded: bool,
+}
+
+/// Who reads the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Somebody whom the grants let read metrics.
+    Granted,
+    /// Whoever can connect: families with a `user` are left out, whatever the configuration says.
+    Anyone,
 }
 
 /// An open connection, as the gauge counts it.
@@ -118,6 +130,8 @@ impl Metrics {
             finished: AtomicU64::new(0),
             in_flight: Mutex::default(),
             node_state: Mutex::new(""),
+            key_expiry_known: AtomicBool::new(false),
+            config_tried: Mutex::default(),
             started: Timestamp::now(),
         }))
     }
@@ -308,17 +322,22 @@ impl Metrics {
             .add([], u64::from(pieces));
     }
 
-    /// The configuration was read again, and taken or not.
-    pub fn config_reloaded(&self, ok: bool) {
+    /// The configuration, as its keeper says: when it was taken, when a change was last tried, and whether that was taken.
+    ///
+    /// To be called often: a reload is seen by its time.
+    pub fn set_config(&self, taken: SystemTime, tried: SystemTime, ok: bool) {
         let families = &self.0.families;
-        families
-            .config_reloads_total
-            .add([if ok { "ok" } else { "failed" }], 1);
         families.config_last_reload_ok.set([], flag(ok));
-        if ok {
+        let since = taken.duration_since(UNIX_EPOCH).unwrap_or_default();
+        families
+            .config_last_success_timestamp_seconds
+            .set([], since.as_secs_f64());
+        // The first one is the start, and no reload.
+        let before = self.0.config_tried.lock().replace(tried);
+        if before.is_some_and(|before| before != tried) {
             families
-                .config_last_success_timestamp_seconds
-                .set([], seconds(Timestamp::now()));
+                .config_reloads_total
+                .add([if ok { "ok" } else { "failed" }], 1);
         }
     }
 
@@ -357,12 +376,26 @@ impl Metrics {
         *last = state;
     }
 
-    /// When the node's key expires.
-    pub fn set_node_key_expiry(&self, at: Timestamp) {
+    /// When the node's key expires; nothing when it never does.
+    pub fn set_node_key_expiry(&self, at: Option<Timestamp>) {
+        let known = &self.0.key_expiry_known;
+        let value = match at {
+            Some(at) => seconds(at),
+            // A gauge can't go away, and the last value would raise the alarm for ever.
+            None if known.load(Ordering::Relaxed) => f64::INFINITY,
+            None => return,
+        };
+        known.store(true, Ordering::Relaxed);
         self.0
             .families
             .node_key_expiry_timestamp_seconds
-            .set([], seconds(at));
+            .set([], value);
+    }
+
+    /// The file system that holds the state: its size, and what may still be written.
+    pub fn set_disk(&self, size: u64, free: u64) {
+        self.0.families.disk_size_bytes.set([], bytes(size));
+        self.0.families.disk_free_bytes.set([], bytes(free));
     }
 
     /// Which build this is: this program's version, and the tailnet library's (empty when not linked).
@@ -372,7 +405,16 @@ impl Metrics {
 
     /// The text exposition, with the node's own `tailscaled_…` series behind ours.
     pub fn render(&self, node_text: Option<&str>) -> String {
-        let mut out = render::arrange(&self.0.exporter.render());
+        self.text(node_text, Audience::Granted)
+    }
+
+    /// The same without what names a user, for readers whom nobody has identified.
+    pub fn render_for_anyone(&self, node_text: Option<&str>) -> String {
+        self.text(node_text, Audience::Anyone)
+    }
+
+    fn text(&self, node_text: Option<&str>, audience: Audience) -> String {
+        let mut out = render::arrange(&self.0.exporter.render(), audience);
         process::append(&mut out, self.0.started);
         if let Some(text) = node_text {
             render::append_node(&mut out, text);

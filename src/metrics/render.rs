@@ -2,7 +2,10 @@
 //!
 //! In: text exposition. Out: text exposition. Must not know: where either text comes from.
 
-use super::families::IN_PICO;
+use super::{
+    Audience,
+    families::{IN_PICO, TABLE},
+};
 use std::fmt::Write as _;
 
 /// Bytes of the node's text that are passed on.
@@ -10,7 +13,7 @@ const NODE_TEXT_MAX: usize = 1 << 20;
 const PICO: u64 = 1_000_000_000_000;
 
 /// Sorts families by name, and the series of counters and gauges by their labels: equal figures give equal text.
-pub(super) fn arrange(text: &str) -> String {
+pub(super) fn arrange(text: &str, audience: Audience) -> String {
     let mut blocks: Vec<(&str, Vec<&str>, Vec<&str>)> = text
         .split("\n\n")
         .filter_map(|block| {
@@ -19,7 +22,7 @@ pub(super) fn arrange(text: &str) -> String {
                 .filter(|line| !line.is_empty())
                 .partition(|line| line.starts_with('#'));
             let name = head.last()?.split(' ').nth(2)?;
-            Some((name, head, series))
+            (audience == Audience::Granted || !names_users(name)).then_some((name, head, series))
         })
         .collect();
     blocks.sort_by_key(|(name, ..)| *name);
@@ -48,6 +51,12 @@ pub(super) fn arrange(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether a family has a user's name as a label. One that is not in the table might.
+fn names_users(family: &str) -> bool {
+    let described = TABLE.iter().find(|described| described.name == family);
+    described.is_none_or(|described| described.labels.contains(&"user"))
 }
 
 /// Appends the node's `tailscaled_…` lines; everything else in its text is left out, so that no name comes twice.

@@ -384,6 +384,13 @@ fn users_are_labels_only_when_asked_for() {
         ("model", "claude-opus-4-7"),
     ]);
     assert_eq!(value(&series, "aperture_user_requests_total", at), "1");
+    // Whom nobody has identified sees the same figures, but no user.
+    let anyone = metrics.render_for_anyone(None);
+    assert!(!anyone.contains(&record.who.login) && !anyone.contains("aperture_user_"));
+    let anyone = parse(&anyone);
+    for family in ["aperture_requests_total", "aperture_tokens_total"] {
+        assert_eq!(sum(&anyone, family), sum(&series, family), "{family}");
+    }
     metrics.set_per_user(false);
     metrics.observe_finish(&record);
     let series = parse(&metrics.render(None));
@@ -440,15 +447,20 @@ fn the_gateways_own_state_is_shown() {
     metrics.set_build("0.1.0", "1.102.3");
     metrics.set_node_state("NeedsLogin");
     metrics.set_node_state("Running");
-    metrics.set_node_key_expiry(Timestamp(1_800_000_000_500));
+    metrics.set_node_key_expiry(None);
+    metrics.set_node_key_expiry(Some(Timestamp(1_800_000_000_500)));
     metrics.set_draining(true);
     let _open = metrics.connection_opened();
     drop(metrics.connection_opened());
     metrics.connection_refused("unknown_peer");
     metrics.set_identity(3, 1, 0);
     metrics.tap_failures(2);
-    metrics.config_reloaded(true);
-    metrics.config_reloaded(false);
+    let at = |second| std::time::UNIX_EPOCH + std::time::Duration::from_secs(second);
+    // The start, and the same seen again; a reload that is taken, and one that is not.
+    metrics.set_config(at(1), at(1), true);
+    metrics.set_config(at(1), at(1), true);
+    metrics.set_config(at(2), at(2), true);
+    metrics.set_config(at(2), at(3), false);
     metrics.set_store(StoreHealth {
         queue_bytes: 4_096,
         lost_bodies: 3,

@@ -8,10 +8,12 @@ mod guard;
 mod mistakes;
 mod models;
 mod opening;
+mod scrape;
 mod tls;
 
 pub use guard::Names;
 pub use mistakes::{Kind, Mistake, Mistakes};
+pub use scrape::Scrape;
 pub use tls::{BadCertificate, Tls, TlsState, Validity};
 
 use crate::{
@@ -429,12 +431,8 @@ impl<W: WhoIs> Server<W> {
             return refuse(&Failure::NoEndpoint("/".into()), None, RequestId::new());
         }
         let node = (self.node_metrics)().await;
-        let mut response = Response::new(whole(Bytes::from(self.metrics.render(node.as_deref()))));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        );
-        response
+        let text = self.metrics.render(node.as_deref());
+        scrape::exposition(text).map(whole)
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Refusal(pub(super) String);
 pub(super) enum Setting {
     Hostname,
     Dir,
+    Store,
     AuthKey,
     ClientSecret,
     ControlUrl,
@@ -58,6 +59,7 @@ impl Handle {
         let function = match setting {
             Setting::Hostname => sys::tailscale_set_hostname,
             Setting::Dir => sys::tailscale_set_dir,
+            Setting::Store => sys::tailscale_set_store,
             Setting::AuthKey => sys::tailscale_set_authkey,
             Setting::ClientSecret => sys::tailscale_set_client_secret,
             Setting::ControlUrl => sys::tailscale_set_control_url,

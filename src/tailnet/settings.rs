@@ -14,6 +14,8 @@ pub struct NodeConfig {
     pub hostname: String,
     /// Where its keys are kept.
     pub state_dir: PathBuf,
+    /// Another place for them: `kube:SECRET`. The directory is needed all the same.
+    pub state_store: Option<String>,
     /// The control server; Tailscale's own when absent.
     pub control_url: Option<String>,
     /// Registers a node that has no keys yet.
@@ -40,6 +42,9 @@ impl NodeConfig {
         handle.set(Setting::Dir, dir)?;
         handle.set(Setting::Hostname, &self.hostname)?;
         handle.set(Setting::Tags, &self.tags.join(","))?;
+        if let Some(store) = &self.state_store {
+            handle.set(Setting::Store, store)?;
+        }
         if let Some(url) = &self.control_url {
             handle.set(Setting::ControlUrl, url)?;
         }

@@ -1,9 +1,8 @@
 //! The metrics port: who may read it, and a real Prometheus that does.
 
 use super::{MODEL, World};
-use crate::support::{http, message, process::Process};
+use crate::support::{Prometheus, http, message, prometheus::scrape};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// Alice is admin, bob is a user.
 pub(super) const READERS: &str = r#"
@@ -11,7 +10,7 @@ pub(super) const READERS: &str = r#"
     {"src": ["bob@example.com"], "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "*"}]}]}"#;
 
 /// The node that Prometheus scrapes through: the tailnet's policy lets it read metrics, and nothing else.
-fn scraper() -> Value {
+pub(crate) fn scraper() -> Value {
     json!({
         "name": "prom", "user": "alice@example.com", "tags": ["tag:prometheus"], "forward": ["ai:80", "ai:9090"],
         "caps": {"tailscale.com/cap/aperture": [{"read_metrics": true}]},
@@ -58,7 +57,7 @@ async fn a_real_prometheus_sees_what_was_recorded() {
     assert_eq!(output, records.iter().map(|r| r.usage.output).sum::<u64>());
 
     let proxy = world.lab.node("prom").await["proxy"].clone();
-    let prometheus = Prometheus::start(proxy.as_str().unwrap()).await;
+    let prometheus = Prometheus::start(&scrape(proxy.as_str().unwrap())).await;
     let seen = prometheus.query("sum(aperture_requests_total)").await;
     assert_eq!(seen, "5");
     let tokens = prometheus
@@ -71,67 +70,4 @@ async fn a_real_prometheus_sees_what_was_recorded() {
         .await;
     assert_eq!(dollars, cost.to_string());
     world.gateway.stop().await;
-}
-
-/// Debian's Prometheus, scraping the gateway over the tailnet.
-struct Prometheus {
-    _process: Process,
-    url: String,
-    _dir: tempfile::TempDir,
-}
-
-impl Prometheus {
-    async fn start(proxy: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("prometheus.yml");
-        let proxy = proxy.trim_start_matches("http://");
-        let config = format!(
-            "scrape_configs:\n- job_name: aperture\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  proxy_url: http://{proxy}\n  \
-             static_configs:\n  - targets: ['ai:9090']\n"
-        );
-        std::fs::write(&file, config).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.path().display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        let process = Process::start(command);
-        process
-            .stderr
-            .find("that Prometheus is ready", |line| {
-                line.contains("Server is ready to receive web requests")
-                    .then_some(())
-            })
-            .await;
-        Self {
-            _process: process,
-            url: format!("http://127.0.0.1:{port}"),
-            _dir: dir,
-        }
-    }
-
-    /// The value of an expression once the first scrape is in.
-    async fn query(&self, expression: &str) -> String {
-        let text =
-            percent_encoding::utf8_percent_encode(expression, percent_encoding::NON_ALPHANUMERIC);
-        let url = format!("{}/api/v1/query?query={text}", self.url);
-        let deadline = tokio::time::Instant::now() + crate::support::process::PATIENCE;
-        loop {
-            let answer = http::get(&url).await.json();
-            if let Some(value) = answer["data"]["result"][0]["value"][1].as_str() {
-                return value.to_owned();
-            }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "{expression}: {answer}; targets: {}",
-                http::get(&format!("{}/api/v1/targets", self.url))
-                    .await
-                    .text()
-            );
-        }
-    }
 }

@@ -23,6 +23,9 @@ mod tls;
 /// Providers that are reached through the node.
 mod upstream;
 
+pub(crate) use metrics::scraper;
+pub(crate) use process::sockets;
+
 use crate::support::{Gateway, Lab, gateway::Options, lab::topology};
 use ::http::Method;
 use aperture::record::Record;

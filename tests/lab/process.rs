@@ -9,16 +9,16 @@ use std::{collections::HashSet, fs};
 
 /// A socket of a process, as the kernel's tables show it.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) port: u16,
-    listening: bool,
+pub(crate) struct Socket {
+    pub(crate) port: u16,
+    pub(crate) listening: bool,
 }
 
 /// In the flags of a descriptor.
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 
 /// The sockets of these tables (`tcp`, `udp6`, …) that the process has open.
-pub(super) fn sockets(pid: u32, tables: &[&str]) -> Vec<Socket> {
+pub(crate) fn sockets(pid: u32, tables: &[&str]) -> Vec<Socket> {
     let own: HashSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()
         .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())

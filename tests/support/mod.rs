@@ -5,10 +5,12 @@ pub mod gateway;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod prometheus;
 pub mod wire;
 
 pub use gateway::Gateway;
 pub use lab::Lab;
+pub use prometheus::Prometheus;
 
 use std::path::PathBuf;
 

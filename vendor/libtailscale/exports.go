@@ -82,6 +82,13 @@ func tailscale_set_dir(sd C.int, value *C.char) C.int {
 	return setText(sd, value, func(s *settings, v string) error { s.dir = v; return nil })
 }
 
+// tailscale_set_store says where the node's key is kept, if not in the state
+// directory: "kube:SECRET" is a Secret of the pod's own namespace. The directory
+// is required all the same.
+//
+//export tailscale_set_store
+func tailscale_set_store(sd C.int, value *C.char) C.int { return setText(sd, value, setStore) }
+
 // tailscale_set_authkey sets the key that registers the node; ignored by a node
 // that is registered already.
 //

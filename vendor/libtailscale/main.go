@@ -17,6 +17,7 @@
 //	watch.go     the notification bus as a stream of lines
 //	tune.go      settings of the user-space network stack
 //	port.go      the remembered UDP port
+//	store.go     where the node's key is kept, if not in the directory
 //	logs.go      the node's log lines, written to a descriptor
 package main
 

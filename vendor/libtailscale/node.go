@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 
@@ -18,6 +19,8 @@ import (
 	"tailscale.com/tailcfg"
 	"tailscale.com/tsnet"
 )
+
+const logsDir = "TS_LOGS_DIR"
 
 type phase int
 
@@ -31,10 +34,10 @@ const (
 
 // settings is what the set functions collect before the start.
 type settings struct {
-	hostname, dir, authKey, controlURL, clientSecret string
-	ephemeral                                        bool
-	tags                                             []string
-	udpPort                                          uint16
+	hostname, dir, store, authKey, controlURL, clientSecret string
+	ephemeral                                               bool
+	tags                                                    []string
+	udpPort                                                 uint16
 }
 
 type node struct {
@@ -185,9 +188,21 @@ func (n *node) startServer(set settings) (err error) {
 	if err != nil {
 		return err
 	}
+	store, err := n.openStore(set.store)
+	if err != nil {
+		return err
+	}
+	// Otherwise the backend looks for a place outside the state directory, makes
+	// a directory there, and panics where nothing can be written (a container's
+	// read-only root). This changes the environment of the whole process: Rust
+	// has read what it needs by now, and reads nothing while a node starts.
+	if os.Getenv(logsDir) == "" {
+		os.Setenv(logsDir, set.dir)
+	}
 	hostinfo.SetApp("aperture")
 	srv := &tsnet.Server{
 		Dir:           set.dir,
+		Store:         store,
 		Hostname:      set.hostname,
 		AuthKey:       set.authKey,
 		ClientSecret:  set.clientSecret,

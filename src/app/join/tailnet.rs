@@ -66,6 +66,7 @@ impl Own {
         let config = NodeConfig {
             hostname: args.hostname.clone(),
             state_dir: state_dir.path().to_owned(),
+            state_store: args.node_state.clone(),
             control_url: args.control_url.clone(),
             auth_key,
             client_secret,

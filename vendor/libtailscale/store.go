@@ -1,0 +1,56 @@
+package main
+
+// Where the node's key and profile are kept: in the state directory, or in a
+// Kubernetes Secret. A Secret survives a pod that has no volume, and the library
+// talks to the API server as the pod's service account.
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"tailscale.com/ipn"
+	"tailscale.com/ipn/store/kubestore"
+)
+
+const kubePrefix = "kube:"
+
+func setStore(s *settings, text string) error {
+	if name, ok := strings.CutPrefix(text, kubePrefix); !ok || name == "" {
+		return fmt.Errorf("store %q is unknown: it is %sSECRET", text, kubePrefix)
+	}
+	s.store = text
+	return nil
+}
+
+// openStore is nil without a setting: tsnet then keeps a file in its directory.
+func (n *node) openStore(text string) (ipn.StateStore, error) {
+	if text == "" {
+		return nil, nil
+	}
+	name := strings.TrimPrefix(text, kubePrefix)
+	// Asks the API server without a deadline of its own, so it gets the node's:
+	// whoever closes the node does not wait for an answer that never comes.
+	type result struct {
+		store *kubestore.Store
+		err   error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = protect(func() (err error) {
+			r.store, err = kubestore.New(n.logs.backend, name)
+			return err
+		})
+		opened <- r
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, fmt.Errorf("Secret %q: %w", name, r.err)
+		}
+		return r.store, nil
+	case <-n.ctx.Done():
+		return nil, errors.Join(errClosed, n.ctx.Err())
+	}
+}

@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,12 @@ lab: ## The private tailnet that tests and demo run on
 
 demo: build lab ## A private tailnet, the gateway on it, people calling it; until Ctrl-C
 	@cargo build --release --locked -p provider
+	cargo build --release --locked --example history
 	exec python3 demo/demo.py --bin $(BIN)/release --lab $(LAB)
 
 demo-check: build lab ## The same, checks its own answers, and ends
 	@cargo build --release --locked -p provider
+	cargo build --release --locked --example history
 	python3 demo/demo.py --check --bin $(BIN)/release --lab $(LAB)
 
 check: ## Formatting, lints, documentation, licences: no test is run
@@ -84,6 +86,15 @@ bench: build lab ## What the gateway costs, beside direct calls; BENCH="--write 
 	@scripts/setup test
 	@cargo build --release --locked -p provider -p load
 	scripts/in-namespace scripts/bench --bin $(BIN)/release --lab $(LAB) $(BENCH)
+
+bench-pages: build ## How long every page takes over a million requests; BENCH=--write keeps the table
+	@cargo build --release --locked --example history
+	scripts/bench-pages --bin $(BIN)/release $(BENCH)
+
+screenshots: build ## Pictures of every page, light and dark: docs/screenshots
+	@scripts/setup browser
+	cargo build --release --locked --example history
+	scripts/screenshots --bin $(BIN)/release
 
 docs: ## Write the generated references
 	@cargo run --locked --quiet -- docs --write

@@ -177,6 +177,14 @@ def wait_until_serving(url, gateway):
     raise Failed(f"the gateway did not answer within a minute:\n{gateway.tail()}")
 
 
+def history(bin_dir, state):
+    """Three months that never were, so that every page has something to show. The lab numbers users as they are listed."""
+    state.mkdir(mode=0o700)
+    people = ["user:1=alice@example.com", "user:2=bob@example.com", "tags:tag:ci=tag:ci"]
+    command = [bin_dir / "examples/history", "--state-dir", state, "--requests", "6000", "--sessions", "160", "--people", "14"]
+    subprocess.run(command + [part for person in people for part in ("--person", person)], check=True, stdout=subprocess.DEVNULL)
+
+
 def sessions(base):
     """Some conversations, so that the pages have something to show."""
     for who, model, topic in [
@@ -257,6 +265,7 @@ def run(options):
             lab = start("lab", [options.lab, "-topology", root / "topology.json", "-exit-with-stdin"], root)
             (root / "aperture.hujson").write_text(CONFIG % {"provider": provider.ready["url"]})
             (root / "key").write_text("tskey-auth-demo")
+            history(bin_dir, root / "state")
             gateway = start(
                 "gateway",
                 [bin_dir / "aperture", "--hostname", "ai", "--state-dir", root / "state",
@@ -321,7 +330,8 @@ Try:
 
   ANTHROPIC_BASE_URL={base['alice']} ANTHROPIC_AUTH_TOKEN=- claude
 
-The model is scripted: it answers at once, in its own words. Ctrl-C ends everything.
+The model is scripted: it answers at once, in its own words. What the pages show of the days before today is made up
+(bench/history), by programs and not by people. Ctrl-C ends everything.
 """, flush=True)
 
 

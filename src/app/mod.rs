@@ -215,7 +215,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         resolver: Arc::clone(&resolver),
         connections: connections.clone(),
         proxy: Arc::new(proxy),
-        dashboard: dashboard(&app),
+        dashboard: Arc::new(dashboard(&app)),
         metrics,
         names,
         tls,
@@ -489,6 +489,7 @@ const PER_MILLION: u64 = 1_000_000;
 /// The pages, with what they look into.
 fn dashboard(app: &Arc<App>) -> Dashboard {
     let node = app.node.clone();
+    let resolver = Arc::clone(&app.resolver);
     Dashboard::new(
         app.store.clone(),
         app.writer.clone(),
@@ -504,6 +505,7 @@ fn dashboard(app: &Arc<App>) -> Dashboard {
                 output: Some(rates.output * PER_MILLION),
             })
         },
+        move |login| resolver.last_known(login),
     )
 }
 

@@ -49,24 +49,10 @@ pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
     if body.chunks.iter().all(bytes::Bytes::is_empty) {
         return Shown::Empty;
     }
-    let encoding = header(head, "content-encoding").unwrap_or("identity");
-    let raw = Chunks {
-        left: body.chunks.iter().map(AsRef::as_ref).collect(),
+    let decoded = match decoded(body, head, SHOWN_BYTES + 1) {
+        Ok(decoded) => decoded,
+        Err(why) => return Shown::Opaque(why.into()),
     };
-    let decoded = match encoding.trim().to_ascii_lowercase().as_str() {
-        "identity" | "" => piece(raw),
-        "gzip" | "x-gzip" => piece(flate2::read::MultiGzDecoder::new(raw)),
-        "deflate" => piece(flate2::read::ZlibDecoder::new(raw)),
-        "br" => piece(brotli::Decompressor::new(raw, 4_096)),
-        "zstd" => match zstd::stream::read::Decoder::new(raw) {
-            Ok(decoder) => piece(decoder),
-            Err(_) => Vec::new(),
-        },
-        _ => return Shown::Opaque("its content encoding is not known".into()),
-    };
-    if decoded.is_empty() {
-        return Shown::Opaque("it can't be decoded".into());
-    }
     let cut = decoded.len() > SHOWN_BYTES;
     let piece = &decoded[..decoded.len().min(SHOWN_BYTES)];
     let text = match std::str::from_utf8(piece) {
@@ -86,17 +72,47 @@ pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
     Shown::Text { text, cut }
 }
 
-/// Reads at most one byte more than is shown; what was decoded before an error counts.
-fn piece(mut from: impl Read) -> Vec<u8> {
+/// The first `most` bytes of a body, decoded; nothing for no body, and the reason where it can't be decoded.
+pub(super) fn decoded(
+    body: &CapturedBody,
+    head: &[(String, String)],
+    most: usize,
+) -> Result<Vec<u8>, &'static str> {
+    if body.chunks.iter().all(bytes::Bytes::is_empty) {
+        return Ok(Vec::new());
+    }
+    let encoding = header(head, "content-encoding").unwrap_or("identity");
+    let raw = Chunks {
+        left: body.chunks.iter().map(AsRef::as_ref).collect(),
+    };
+    let decoded = match encoding.trim().to_ascii_lowercase().as_str() {
+        "identity" | "" => piece(raw, most),
+        "gzip" | "x-gzip" => piece(flate2::read::MultiGzDecoder::new(raw), most),
+        "deflate" => piece(flate2::read::ZlibDecoder::new(raw), most),
+        "br" => piece(brotli::Decompressor::new(raw, 4_096), most),
+        "zstd" => match zstd::stream::read::Decoder::new(raw) {
+            Ok(decoder) => piece(decoder, most),
+            Err(_) => Vec::new(),
+        },
+        _ => return Err("its content encoding is not known"),
+    };
+    if decoded.is_empty() {
+        return Err("it can't be decoded");
+    }
+    Ok(decoded)
+}
+
+/// Reads at most so many bytes; what was decoded before an error counts.
+fn piece(mut from: impl Read, most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut buffer = [0; 8_192];
-    while out.len() <= SHOWN_BYTES {
+    while out.len() < most {
         match from.read(&mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(read) => out.extend_from_slice(&buffer[..read]),
         }
     }
-    out.truncate(SHOWN_BYTES + 1);
+    out.truncate(most);
     out
 }
 
@@ -121,7 +137,7 @@ impl Read for Chunks<'_> {
 /// JSON text with line breaks and indentation; tokens, order and any error in it stay as they are.
 ///
 /// Depth is bounded, and so the output: what is nested deeper is indented no further.
-fn indent(json: &str) -> String {
+pub(super) fn indent(json: &str) -> String {
     const DEEPEST: usize = 24;
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;

@@ -16,19 +16,20 @@ pub(super) struct Column {
     pub(super) words: String,
 }
 
-/// A small chart: a title, the highest value, the bars, and the ends of their axis; the total is said to readers.
+/// A chart: a title with its total, the bars over a scale of round values, and the times below.
 ///
-/// `classes` names the parts from the bottom up; `peak` writes the highest value.
+/// `classes` names the parts from the bottom up; `write` writes the values of the scale.
 pub(super) fn bars(
     title: &str,
     total: &str,
     classes: &[&str],
     columns: &[Column],
     hourly: bool,
-    peak: impl Fn(u64) -> String,
+    write: impl Fn(u64) -> String,
 ) -> Markup {
     let heights = columns.iter().map(|c| sum(&c.parts));
     let highest = heights.max().unwrap_or_default();
+    let top = round(highest);
     let label = |at| {
         if hourly {
             format::hour(at)
@@ -39,18 +40,19 @@ pub(super) fn bars(
     let width = columns.len() * 100;
     html! {
         figure.chart {
-            figcaption {
-                span.title { (title) }
-                @if highest > 0 { span.peak { "peak " (peak(highest)) } }
-            }
+            figcaption { span.title { (title) } span.peak { (total) } }
             div.plot {
+                @if highest > 0 {
+                    div.scale aria-hidden="true" { span { (bare(&write(top))) } span { (bare(&write(top / 2))) } span { "0" } }
+                }
                 svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                     aria-label={ (title) ": " (total) } {
+                    @for y in [0, HEIGHT / 2] { rect.grid x="0" y=(y) width=(width) height="4" {} }
                     @for (at, column) in columns.iter().enumerate() {
                         g {
                             title { (column.words) }
                             rect.hit x=(at * 100) y="0" width="100" height=(HEIGHT) {}
-                            @for (class, y, height) in stack(&column.parts, classes, highest) {
+                            @for (class, y, height) in stack(&column.parts, classes, top) {
                                 rect class=(class) x=(at * 100 + 12) y=(y) width="76" height=(height) {}
                             }
                         }
@@ -64,6 +66,47 @@ pub(super) fn bars(
                     span { (label(last.start)) }
                 }
             }
+        }
+    }
+}
+
+/// A round value without the zeros behind its point: `50.0M` is `50M`.
+fn bare(value: &str) -> String {
+    let Some((whole, rest)) = value.split_once('.') else {
+        return value.to_owned();
+    };
+    let digits = rest.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = rest.split_at(digits.unwrap_or(rest.len()));
+    match digits.trim_end_matches('0') {
+        "" => format!("{whole}{unit}"),
+        digits => format!("{whole}.{digits}{unit}"),
+    }
+}
+
+/// The same figures as a table: what each bar says in words.
+pub(super) fn as_table(hourly: bool, columns: &[Column]) -> Markup {
+    let unit = if hourly { "hour" } else { "day" };
+    html! {
+        details.history {
+            summary { "By " (unit) ", as a list" }
+            ul.words { @for column in columns.iter().rev().filter(|c| sum(&c.parts) > 0) { li { (column.words) } } }
+        }
+    }
+}
+
+/// The least round value that is not below: one, two or five with zeros, and even where it is halved.
+fn round(highest: u64) -> u64 {
+    let mut unit = 1_u64;
+    loop {
+        for step in [2, 4, 6, 10, 15] {
+            let top = unit.saturating_mul(step);
+            if top >= highest {
+                return top;
+            }
+        }
+        match unit.checked_mul(10) {
+            Some(next) => unit = next,
+            None => return u64::MAX,
         }
     }
 }
@@ -133,6 +176,18 @@ mod tests {
             for (_, top, height) in stack(&parts, &["a", "b", "c"], highest) {
                 assert!(height > 0 && top + height <= HEIGHT, "{parts:?}");
             }
+        }
+        for (highest, top) in [(0, 2), (3, 4), (7, 10), (11, 15), (16, 20), (1_001, 1_500)] {
+            assert_eq!(round(highest), top);
+        }
+        assert_eq!(round(u64::MAX), u64::MAX);
+        for (value, expected) in [
+            ("1.00k", "1k"),
+            ("2.50M", "2.5M"),
+            ("$0.050", "$0.05"),
+            ("750", "750"),
+        ] {
+            assert_eq!(bare(value), expected);
         }
         assert_eq!(share(1, 2, 1_000), 500);
         assert_eq!(share(7, 0, 1_000), 1_000);

@@ -5,7 +5,7 @@
 use super::{
     State, assets, chart, format,
     route::{Route, link},
-    view::{Period, Session, Totals, Whose},
+    view::{Choices, Period, Selection, Session, Status, Totals, Whose},
 };
 use crate::{
     config::grant::Role,
@@ -27,6 +27,8 @@ pub(super) struct Frame<'a> {
     pub(super) role: Role,
     pub(super) state: &'a State,
     pub(super) now: Timestamp,
+    /// The name under which the caller reached the gateway.
+    pub(super) host: &'a str,
 }
 
 /// A whole document.
@@ -41,6 +43,7 @@ pub(super) fn page(frame: &Frame<'_>, title: &str, current: &Route, body: &Marku
                 title { (title) " · aperture" }
                 link rel="stylesheet" href=(assets::style_path());
                 link rel="icon" type="image/svg+xml" href="/favicon.ico";
+                script src=(assets::script_path()) defer {}
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
@@ -70,14 +73,25 @@ fn navigation(role: Role, current: &Route) -> Markup {
         (Route::Tools, "Tool use"),
         (Route::Adoption, "Adoption"),
         (Route::Models, "Models"),
+        (Route::Connect, "Connect"),
     ];
     if role == Role::Admin {
+        pages.push((Route::Access, "Access"));
+        pages.push((Route::Audit, "Audit"));
         pages.push((Route::Settings, "Settings"));
     }
+    // What is reached from a list belongs to the list.
+    let current = match current {
+        Route::Session(_) | Route::Request(_) => &Route::Logs,
+        Route::Person(_) => &Route::Overview,
+        other => other,
+    };
     html! {
         ul {
             @for (route, label) in pages {
-                li { a href=(route.path()) aria-current=[(route == *current).then_some("page")] { (label) } }
+                li class=[route.admins_only().then_some("admin")] {
+                    a href=(route.path()) aria-current=[(route == *current).then_some("page")] { (label) }
+                }
             }
         }
     }
@@ -134,8 +148,13 @@ fn banners(frame: &Frame<'_>) -> Markup {
     }
 }
 
-/// A page's heading, with whose data it shows and the choice of period.
-pub(super) fn heading(title: &str, whose: &Whose, period: Option<(Period, &Route)>) -> Markup {
+/// A page's heading, with whose data it shows and the choice of period; every link keeps what else is selected.
+pub(super) fn heading(
+    title: &str,
+    whose: &Whose,
+    period: Option<(&Selection, &Route)>,
+    now: Timestamp,
+) -> Markup {
     html! {
         div.heading {
             h1 { (title) }
@@ -146,12 +165,161 @@ pub(super) fn heading(title: &str, whose: &Whose, period: Option<(Period, &Route
                     Whose::Person(login) => bdi { (format::shown(login)) },
                 }
             }
-            @if let Some((period, route)) = period {
-                nav.periods aria-label="Period" {
-                    @for choice in Period::ALL {
-                        a href=(link(route, &[("period", choice.as_str())]))
-                            aria-current=[(choice == period).then_some("true")] { (choice.label()) }
+            @if let Some((selection, route)) = period { (periods(selection, route, now)) }
+        }
+    }
+}
+
+fn periods(selection: &Selection, route: &Route, now: Timestamp) -> Markup {
+    let chosen = selection.period();
+    let at = |period: Period, until: &str| {
+        let mut pairs = selection.pairs();
+        pairs[0].1 = period.as_str();
+        pairs[1].1 = until;
+        link(route, &pairs)
+    };
+    let end = selection.end(now);
+    let day_of = |at: Timestamp| format::time(at)[..10].to_owned();
+    let earlier = day_of(Timestamp(end.0.saturating_sub(chosen.length())));
+    let later = Timestamp(end.0.saturating_add(chosen.length()));
+    let later = if later < now {
+        day_of(later)
+    } else {
+        String::new()
+    };
+    html! {
+        nav.periods aria-label="Period" {
+            @if !selection.until.is_empty() { span.until { "until " (format::day(end)) } }
+            a.step href=(at(chosen, &earlier)) title={ "The " (chosen.label()) " before" } { "‹" span.quiet { "Earlier" } }
+            @for choice in Period::ALL {
+                a href=(at(choice, &selection.until)) aria-current=[(choice == chosen).then_some("true")] { (choice.label()) }
+            }
+            @if !selection.until.is_empty() {
+                a.step href=(at(chosen, &later)) title={ "The " (chosen.label()) " after" } { "›" span.quiet { "Later" } }
+                a href=(at(chosen, "")) { "now" }
+            }
+        }
+    }
+}
+
+/// What a page is narrowed to, as a form whose fields are the address; open where something is narrowed.
+pub(super) fn filters(
+    route: &Route,
+    selection: &Selection,
+    choices: &Choices,
+    fields: &[Field],
+) -> Markup {
+    let has = |field| fields.contains(&field);
+    html! {
+        form.filter method="get" action=(route.path()) role="search" {
+            @if has(Field::Text) {
+                label.wide {
+                    span { "Text or id" }
+                    input type="search" name="q" value=(format::shown(&selection.text)) placeholder="words of a title, a tool, an id";
+                }
+            }
+            @if has(Field::Time) {
+                label {
+                    span { "Time" }
+                    select name="period" {
+                        option value="" { "any time" }
+                        @for period in Period::ALL {
+                            option value=(period.as_str()) selected[selection.period == Some(period)] { "last " (period.label()) }
+                        }
                     }
+                }
+                label { span { "Until" } input type="date" name="until" value=(selection.until); }
+            } @else {
+                @if let Some(period) = selection.period { input type="hidden" name="period" value=(period.as_str()); }
+                @if !selection.until.is_empty() { input type="hidden" name="until" value=(selection.until); }
+            }
+            @if has(Field::User) && !choices.users.is_empty() {
+                label { span { "User" } (choice("user", &selection.user, &choices.users)) }
+            }
+            @if has(Field::Model) { label { span { "Model" } (choice("model", &selection.model, &choices.models)) } }
+            @if has(Field::Provider) && choices.providers.len() > 1 {
+                label { span { "Provider" } (choice("provider", &selection.provider, &choices.providers)) }
+            }
+            @if has(Field::Client) { label { span { "Client" } (choice("client", &selection.client, &choices.clients)) } }
+            @if has(Field::Status) {
+                label {
+                    span { "Status" }
+                    select name="status" {
+                        option value="" { "any" }
+                        @for (status, word, label) in Status::CHOICES {
+                            option value=(word) selected[selection.status == Some(status)] { (label) }
+                        }
+                    }
+                }
+            }
+            button type="submit" { "Filter" }
+            @if selection.narrows() {
+                a.clear href=(link(route, &selection.pairs()[..2])) { "Clear" }
+            }
+        }
+    }
+}
+
+/// One field of [`filters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Text,
+    Time,
+    User,
+    Model,
+    Provider,
+    Client,
+    Status,
+}
+
+/// A choice among known values; a value from elsewhere stays chosen.
+pub(super) fn choice(name: &str, chosen: &str, values: &[String]) -> Markup {
+    let foreign = !chosen.is_empty() && !values.iter().any(|value| value == chosen);
+    html! {
+        select name=(name) {
+            option value="" { "any" }
+            @if foreign { option value=(chosen) selected { (format::clip(chosen, 60)) } }
+            @for value in values {
+                option value=(value) selected[value == chosen] { (format::clip(value, 60)) }
+            }
+        }
+    }
+}
+
+/// Markup without line breaks, as an event carries it; in text they are spaces, where a page may need them they are none.
+pub(super) fn one_line(markup: &str) -> String {
+    markup.replace(['\r', '\n'], " ")
+}
+
+/// A text to copy, with the button that does it where scripts run.
+pub(super) fn copyable(id: &str, text: &str) -> Markup {
+    html! {
+        div.copyable {
+            pre.body id=(id) tabindex="0" { (format::shown(text)) }
+            button type="button" data-copy=(id) hidden { "Copy" }
+        }
+    }
+}
+
+/// How a figure changed against the period before: `+12 %`, in words for readers.
+pub(super) fn change(now: u64, before: u64) -> Markup {
+    let (more, less) = (now.saturating_sub(before), before.saturating_sub(now));
+    let percent = |part: u64| {
+        let share = u128::from(part) * 100 / u128::from(before.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    let (sign, percent) = if now >= before {
+        ("+", percent(more))
+    } else {
+        ("−", percent(less))
+    };
+    html! {
+        @if before > 0 {
+            span.change title="against the period before" {
+                @match percent {
+                    0 => "as before",
+                    n @ 1..1_000 => { (sign) (n) " %" },
+                    n => { (sign) (format::count(n / 100 + 1)) "×" },
                 }
             }
         }
@@ -162,7 +330,7 @@ pub(super) fn heading(title: &str, whose: &Whose, period: Option<(Period, &Route
 pub(super) fn table(name: &str, head: &Markup, rows: &Markup) -> Markup {
     html! {
         div.scroll role="region" aria-label=(name) tabindex="0" {
-            table { thead { tr { (head) } } tbody { (rows) } }
+            table { caption.quiet { (name) } thead { tr { (head) } } tbody { (rows) } }
         }
     }
 }

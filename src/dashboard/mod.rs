@@ -1,7 +1,8 @@
 //! The pages below `/ui/`: what was used, by whom, for how much, and how the gateway is doing.
 //!
 //! Owns: [`Dashboard`] and [`handle`]. In: a caller that the tailnet has identified, its role, and a request head. Out:
-//! a whole response: HTML made on the server, without scripts, under a policy that would not run any. A user reaches
+//! a whole response: HTML made on the server, under a policy that runs the one script of ours and none in a page, and
+//! the events of pages that are open ([`Dashboard::follow`]). A user reaches
 //! their own data only (anything else does not exist), an admin everyone's; who opens another person's captures is
 //! written to the audit trail first. The server has checked `Host` and `Origin` before.
 //! Must not know: the proxy, the tailnet. Everything that a page shows of foreign text goes through `format`.
@@ -9,13 +10,16 @@
 mod assets;
 mod body;
 mod chart;
+mod files;
 mod format;
 mod layout;
+mod live;
 mod pages;
 mod response;
 mod route;
 mod source;
 mod sums;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,17 +34,18 @@ use crate::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+    header::{ALLOW, CONTENT_LENGTH, HOST, LOCATION},
     request,
 };
 use layout::Frame;
 use maud::{Markup, html};
 use response::{asset, document, plain, secure, set};
-use route::{Query, Route, Side};
+use route::{Query, Route};
 use source::{Scope, Source};
 use std::{collections::BTreeSet, fmt, fs::File, io::Read as _, sync::Arc};
-use view::{Filter, Period, RequestPage, Whose};
+use view::{Choices, RequestPage, Selection, Whose};
 
+pub use live::Followed;
 pub use view::Rates;
 
 /// What the pages say of the gateway itself, at the moment of a request.
@@ -70,12 +75,17 @@ struct Document {
 /// Looks up what a model of a provider costs.
 type RatesOf = dyn Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync;
 
+/// Finds a caller by login, as last seen.
+type KnownAs = dyn Fn(&str) -> Option<Arc<Caller>> + Send + Sync;
+
 /// The pages and what they read from.
 pub struct Dashboard {
     source: Source,
     state: Box<dyn Fn() -> State + Send + Sync>,
     document: Arc<dyn Fn() -> Document + Send + Sync>,
     rates: Box<RatesOf>,
+    known: Box<KnownAs>,
+    open: live::Open,
 }
 
 impl fmt::Debug for Dashboard {
@@ -106,13 +116,15 @@ impl Dashboard {
     /// Pages that read from `store`, and note in the audit trail of `writer` who looked at whose texts.
     ///
     /// `key_expiry` tells when the node's key expires (none = never, or no node), `rates` what the price table says of
-    /// a model of a provider. Both are asked while a page is made, and must not block.
+    /// a model of a provider, `known` who was last seen under a login. They are asked while a page is made, and must not
+    /// block.
     pub fn new(
         store: Store,
         writer: Writer,
         live: Live,
         key_expiry: impl Fn() -> Option<Timestamp> + Send + Sync + 'static,
         rates: impl Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync + 'static,
+        known: impl Fn(&str) -> Option<Arc<Caller>> + Send + Sync + 'static,
     ) -> Self {
         let on_disk = live.clone();
         let health = writer.clone();
@@ -126,6 +138,8 @@ impl Dashboard {
             }),
             document: Arc::new(move || read_document(&on_disk)),
             rates: Box::new(rates),
+            known: Box::new(known),
+            open: live::Open::default(),
         }
     }
 }
@@ -165,11 +179,18 @@ async fn handle_at(
 ) -> Response<Bytes> {
     let mut rsp = if req.method == Method::GET || req.method == Method::HEAD {
         let state = (dashboard.state)();
+        let host = req.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = req
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or(host);
         let frame = Frame {
             caller,
             role,
             state: &state,
             now,
+            host: host.unwrap_or("ai"),
         };
         match Route::parse(req.uri.path()) {
             Some(route) => answer(dashboard, &frame, &route, req.uri.query()).await,
@@ -195,24 +216,29 @@ async fn answer(
     route: &Route,
     query: Option<&str>,
 ) -> Response<Bytes> {
-    match route {
+    let asked = Query::parse(query);
+    let file = match route {
         Route::Style => return asset("text/css; charset=utf-8", assets::STYLE),
+        Route::Script => return asset("text/javascript; charset=utf-8", assets::SCRIPT),
         Route::Icon => return asset("image/svg+xml", assets::ICON),
         Route::Slash(path) => {
             let mut rsp = plain(StatusCode::PERMANENT_REDIRECT, "");
             set(&mut rsp, LOCATION, path);
             return rsp;
         }
-        Route::Body(id, side) => {
-            return match download(dashboard, frame, *id, *side).await {
-                Ok(rsp) => rsp,
+        Route::Body(id, side) => files::body(dashboard, frame, *id, *side).await,
+        Route::Json(id) => files::json(dashboard, frame, *id).await,
+        Route::People => files::people(dashboard, frame, &asked).await,
+        Route::Live => live::event(dashboard, frame, &asked).await,
+        _ => {
+            return match page(dashboard, frame, route, &asked).await {
+                Ok((title, body)) => document(StatusCode::OK, frame, &title, route, &body),
                 Err(missing) => refusal(frame, &missing),
             };
         }
-        _ => {}
-    }
-    match page(dashboard, frame, route, &Query::parse(query)).await {
-        Ok((title, body)) => document(StatusCode::OK, frame, &title, route, &body),
+    };
+    match file {
+        Ok(rsp) => rsp,
         Err(missing) => refusal(frame, &missing),
     }
 }
@@ -228,43 +254,34 @@ async fn page(
         return Err(Missing::AdminsOnly);
     }
     let source = &dashboard.source;
-    let scope = Scope::of(frame);
-    let period = Period::parse(query.get("period"));
     let now = frame.now;
+    let selection = Selection::parse(|name| query.get(name));
+    let scope = scope(dashboard, frame, &selection).await?;
     Ok(match route {
         Route::Overview => {
-            let view = source.overview(&scope, period, now).await?;
-            ("Overview".into(), pages::overview::render(frame, &view))
+            let view = source.overview(&scope, selection, choices(frame), now);
+            let page = pages::overview::render(frame, &view.await?);
+            ("Overview".into(), page)
         }
         Route::Person(login) => {
             let scope = source.person(login).await?.ok_or(Missing::NotFound)?;
-            let view = source.overview(&scope, period, now).await?;
-            (
-                format::clip(login, 60),
-                pages::overview::render(frame, &view),
-            )
+            let selection = Selection {
+                user: String::new(),
+                ..selection
+            };
+            let view = source.overview(&scope, selection, choices(frame), now);
+            let page = pages::overview::render(frame, &view.await?);
+            (format::clip(login, 60), page)
         }
         Route::Logs => {
-            let field = |name| query.get(name).unwrap_or_default().to_owned();
-            let filter = Filter {
-                text: field("q"),
-                user: field("user"),
-                model: field("model"),
-                after: field("after"),
-            };
-            let foreign = scope.whose != Whose::Everyone
-                && !filter.user.is_empty()
-                && filter.user != *frame.caller.login;
-            if foreign {
-                return Err(Missing::NotFound);
-            }
-            let view = source.sessions(&scope, filter, choices(frame)).await?;
-            ("Logs".into(), pages::logs::render(frame, &view))
+            let view = source.sessions(&scope, selection, choices(frame), now);
+            ("Logs".into(), pages::logs::render(frame, &view.await?))
         }
         Route::Session(id) => {
+            let as_table = query.get("view") == Some("requests");
             let after = query.get("after").unwrap_or_default();
-            let view = source.session(&scope, *id, after).await?;
-            let view = view.ok_or(Missing::NotFound)?;
+            let view = source.session(&scope, frame.caller, *id, after, as_table, now);
+            let view = view.await?.ok_or(Missing::NotFound)?;
             let title = view.session.title.as_deref().unwrap_or("Session");
             (
                 format::clip(title, 60),
@@ -279,19 +296,44 @@ async fn page(
             ("Request".into(), pages::request::render(frame, &view))
         }
         Route::Tools => {
-            let view = source.tools(&scope, period, now).await?;
-            ("Tool use".into(), pages::tool_use::render(frame, &view))
+            let view = source.tools(&scope, selection, choices(frame), now);
+            (
+                "Tool use".into(),
+                pages::tool_use::render(frame, &view.await?),
+            )
         }
         Route::Adoption => {
-            let view = source.adoption(&scope, period, now).await?;
-            ("Adoption".into(), pages::adoption::render(frame, &view))
+            let view = source.adoption(&scope, selection, choices(frame), now);
+            (
+                "Adoption".into(),
+                pages::adoption::render(frame, &view.await?),
+            )
         }
         Route::Models => {
+            let view = source.models(&scope, selection.period(), models(dashboard, frame), now);
+            ("Models".into(), pages::models::render(frame, &view.await?))
+        }
+        Route::Connect => {
+            let models = models(dashboard, frame);
+            ("Connect".into(), pages::connect::render(frame, &models))
+        }
+        Route::Access => {
+            let get = |name| query.get(name).unwrap_or_default();
+            let who = get("who");
+            let known = if *who == *frame.caller.login {
+                Some(Arc::clone(frame.caller))
+            } else {
+                (dashboard.known)(who)
+            };
             let config = &frame.state.config;
-            let rates =
-                |provider: &Provider, model: &str| (dashboard.rates)(config, provider, model);
-            let models = source::models(config, frame.caller, rates);
-            ("Models".into(), pages::models::render(frame, &models))
+            let mut view = source::access(config, who, known, get("model"), get("endpoint"));
+            view.users = source.logins().await?;
+            view.all_models = choices(frame).models;
+            ("Access".into(), pages::access::render(&view))
+        }
+        Route::Audit => {
+            let view = source.trail(query.get("after").unwrap_or_default()).await?;
+            ("Audit".into(), pages::audit::render(frame, &view))
         }
         Route::Settings => {
             let read = Arc::clone(&dashboard.document);
@@ -299,59 +341,62 @@ async fn page(
             let document = document.map_err(|_| source::Error::Stopped)?;
             ("Settings".into(), pages::settings::render(frame, &document))
         }
-        Route::Body(..) | Route::Style | Route::Icon | Route::Slash(_) => {
-            return Err(Missing::NotFound);
-        }
+        Route::Body(..)
+        | Route::Json(_)
+        | Route::People
+        | Route::Live
+        | Route::Style
+        | Route::Script
+        | Route::Icon
+        | Route::Slash(_) => return Err(Missing::NotFound),
     })
 }
 
-/// The models that the logs can be narrowed to: an admin's, all that are configured; a user's, those they may use.
-fn choices(frame: &Frame<'_>) -> Vec<String> {
-    let config = &frame.state.config;
-    let names: BTreeSet<String> = match frame.role {
-        Role::Admin => {
-            let all = config
-                .providers
-                .values()
-                .flat_map(|provider| &provider.models);
-            all.map(ToString::to_string).collect()
-        }
-        Role::User => {
-            let visible = policy::visible_models(config, frame.caller).into_iter();
-            visible.map(|visible| visible.model.to_string()).collect()
-        }
-    };
-    names.into_iter().collect()
-}
-
-/// A captured body as it passed, never as something that a browser would show or run.
-async fn download(
+/// Whose data an address may show: the role's, narrowed to the user that it names. A user may name themself only.
+async fn scope(
     dashboard: &Dashboard,
     frame: &Frame<'_>,
-    id: crate::record::RequestId,
-    side: Side,
-) -> Result<Response<Bytes>, Missing> {
-    let source = &dashboard.source;
-    let record = source.record(&Scope::of(frame), id).await?;
-    let record = record.ok_or(Missing::NotFound)?;
-    let capture = source.capture(frame.caller, &record, frame.now).await?;
-    let capture = capture.ok_or(Missing::NotFound)?;
-    let (word, head, captured) = match side {
-        Side::Request => ("request", capture.request_head, capture.request),
-        Side::Response => ("response", capture.response_head, capture.response),
-    };
-    let bytes = captured.chunks.concat();
-    if bytes.is_empty() {
+    selection: &Selection,
+) -> Result<Scope, Missing> {
+    let scope = Scope::of(frame);
+    let named = &selection.user;
+    if scope.whose != Whose::Everyone && !named.is_empty() && **named != *frame.caller.login {
         return Err(Missing::NotFound);
     }
-    let mut rsp = Response::new(Bytes::from(bytes));
-    set(&mut rsp, CONTENT_TYPE, "application/octet-stream");
-    let name = format!(
-        "attachment; filename=\"{id}-{word}{}\"",
-        body::suffix(&head)
-    );
-    set(&mut rsp, CONTENT_DISPOSITION, &name);
-    Ok(rsp)
+    Ok(dashboard.source.narrowed(scope, selection).await?)
+}
+
+/// The models page's rows, as far as the configuration makes them.
+fn models(dashboard: &Dashboard, frame: &Frame<'_>) -> Vec<view::Model> {
+    let config = &frame.state.config;
+    let rates = |provider: &Provider, model: &str| (dashboard.rates)(config, provider, model);
+    source::models(config, frame.caller, frame.role, rates)
+}
+
+/// What pages can be narrowed to: for an admin all that is configured, for a user what they may use.
+fn choices(frame: &Frame<'_>) -> Choices {
+    let config = &frame.state.config;
+    let mut models = BTreeSet::new();
+    let mut providers = BTreeSet::new();
+    let admin = frame.role == Role::Admin;
+    if admin {
+        for provider in config.providers.values() {
+            providers.insert(provider.id.to_string());
+            models.extend(provider.models.iter().map(ToString::to_string));
+        }
+    } else {
+        for visible in policy::visible_models(config, frame.caller) {
+            providers.insert(visible.provider.id.to_string());
+            models.insert(visible.model.to_string());
+        }
+    }
+    let own = frame.caller.login.to_string();
+    Choices {
+        users: admin.then_some(own).into_iter().collect(),
+        models: models.into_iter().collect(),
+        providers: providers.into_iter().collect(),
+        clients: Vec::new(),
+    }
 }
 
 fn refusal(frame: &Frame<'_>, missing: &Missing) -> Response<Bytes> {

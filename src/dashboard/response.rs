@@ -10,15 +10,15 @@ use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
 use maud::Markup;
 
-/// Nothing is loaded but the one stylesheet and images of our own; no script, no frame, no foreign form.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
+/// Nothing is loaded but what we serve ourselves, and no script or style stands in a page; no frame, no foreign form.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A page as a response.
 pub(super) fn document(
@@ -40,6 +40,15 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
     let mut rsp = Response::new(Bytes::from_static(text.as_bytes()));
     *rsp.status_mut() = status;
     set(&mut rsp, CONTENT_TYPE, "text/plain; charset=utf-8");
+    rsp
+}
+
+/// A file to keep, never something that a browser would show or run.
+pub(super) fn file(kind: &str, name: &str, bytes: impl Into<Bytes>) -> Response<Bytes> {
+    let mut rsp = Response::new(bytes.into());
+    set(&mut rsp, CONTENT_TYPE, kind);
+    let name = format!("attachment; filename=\"{name}\"");
+    set(&mut rsp, CONTENT_DISPOSITION, &name);
     rsp
 }
 

@@ -38,8 +38,18 @@ pub(super) enum Route {
     Adoption,
     Models,
     Person(String),
+    /// The adoption table as CSV.
+    People,
+    /// A record and its capture as JSON.
+    Json(RequestId),
+    Connect,
+    Access,
+    Audit,
     Settings,
+    /// Events for pages that are open.
+    Live,
     Style,
+    Script,
     Icon,
     /// The same address with its trailing slash.
     Slash(&'static str),
@@ -54,6 +64,9 @@ impl Route {
         if path == super::assets::style_path() {
             return Some(Self::Style);
         }
+        if path == super::assets::script_path() {
+            return Some(Self::Script);
+        }
         let rest = path.strip_prefix("/ui")?;
         let parts: Vec<&str> = rest.split('/').collect();
         Some(match parts.as_slice() {
@@ -62,15 +75,24 @@ impl Route {
             ["", "tool-use"] => Self::Slash("/ui/tool-use/"),
             ["", "adoption"] => Self::Slash("/ui/adoption/"),
             ["", "models"] => Self::Slash("/ui/models/"),
+            ["", "connect"] => Self::Slash("/ui/connect/"),
+            ["", "access"] => Self::Slash("/ui/access/"),
+            ["", "audit"] => Self::Slash("/ui/audit/"),
             ["", "settings"] => Self::Slash("/ui/settings/"),
             ["", ""] => Self::Overview,
             ["", "logs", ""] => Self::Logs,
             ["", "tool-use", ""] => Self::Tools,
             ["", "adoption", ""] => Self::Adoption,
+            ["", "adoption", "people.csv"] => Self::People,
             ["", "models", ""] => Self::Models,
+            ["", "connect", ""] => Self::Connect,
+            ["", "access", ""] => Self::Access,
+            ["", "audit", ""] => Self::Audit,
+            ["", "live"] => Self::Live,
             ["", "settings", ""] => Self::Settings,
             ["", "sessions", id] | ["", "sessions", id, ""] => Self::Session(id.parse().ok()?),
             ["", "requests", id] | ["", "requests", id, ""] => Self::Request(id.parse().ok()?),
+            ["", "requests", id, "json"] => Self::Json(id.parse().ok()?),
             ["", "requests", id, "request-body"] => Self::Body(id.parse().ok()?, Side::Request),
             ["", "requests", id, "response-body"] => Self::Body(id.parse().ok()?, Side::Response),
             ["", "dashboard", login] | ["", "dashboard", login, ""] if !login.is_empty() => {
@@ -96,7 +118,14 @@ impl Route {
             Self::Person(login) => {
                 format!("/ui/dashboard/{}", utf8_percent_encode(login, PLAIN))
             }
+            Self::People => "/ui/adoption/people.csv".into(),
+            Self::Json(id) => format!("/ui/requests/{id}/json"),
+            Self::Connect => "/ui/connect/".into(),
+            Self::Access => "/ui/access/".into(),
+            Self::Audit => "/ui/audit/".into(),
             Self::Settings => "/ui/settings/".into(),
+            Self::Live => "/ui/live".into(),
+            Self::Script => super::assets::script_path().into(),
             Self::Style => super::assets::style_path().into(),
             Self::Icon => "/favicon.ico".into(),
             Self::Slash(path) => (*path).into(),
@@ -105,7 +134,10 @@ impl Route {
 
     /// Whether only admins may ask.
     pub(super) const fn admins_only(&self) -> bool {
-        matches!(self, Self::Person(_) | Self::Settings)
+        matches!(
+            self,
+            Self::Person(_) | Self::Settings | Self::Access | Self::Audit
+        )
     }
 }
 
@@ -167,6 +199,13 @@ mod tests {
             Route::Tools,
             Route::Adoption,
             Route::Models,
+            Route::People,
+            Route::Json(id),
+            Route::Connect,
+            Route::Access,
+            Route::Audit,
+            Route::Live,
+            Route::Script,
             Route::Person("tag:api,tag:prod/é?".into()),
             Route::Settings,
             Route::Style,

@@ -3,9 +3,10 @@
 //! Owns: the view models and the sums that they need. In: counters and records, from `source`. Out: values to render.
 //! Must not know: the store, HTML.
 
+use super::talk::Turn;
 use crate::{
-    record::{Capture, CostState, Record, SessionId, Timestamp, Usage},
-    store::{Estimated, failed},
+    record::{Capture, CostState, End, Record, SessionId, Timestamp, Usage},
+    store::{AuditEntry, Estimated, Histogram, StatusClass, failed},
 };
 
 const HOUR: u64 = 3_600_000;
@@ -87,6 +88,11 @@ impl Period {
             Self::Day => 1,
             Self::Week | Self::Month | Self::Quarter => 24,
         }
+    }
+
+    /// Milliseconds from its first bar to the end of its last.
+    pub(super) const fn length(self) -> u64 {
+        self.bars() as u64 * self.step() as u64 * HOUR
     }
 
     /// The hour (since 1970) at which the first bar begins; the last bar contains `now`.
@@ -238,47 +244,189 @@ pub(super) struct Session {
 #[derive(Clone, Debug)]
 pub(super) struct Overview {
     pub(super) whose: Whose,
-    pub(super) period: Period,
+    pub(super) selection: Selection,
     pub(super) bars: Vec<Bar>,
+    /// The sum of the period before this one.
+    pub(super) before: Totals,
     pub(super) models: Vec<Part>,
     pub(super) people: Vec<Part>,
     pub(super) active: Vec<Session>,
     pub(super) errors: Vec<Record>,
+    pub(super) choices: Choices,
 }
 
-/// What the list of sessions is narrowed to; empty = anything.
+/// A status that pages can be narrowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// A class of status codes.
+    Class(StatusClass),
+    /// A way to end.
+    End(End),
+}
+
+impl Status {
+    /// Those to choose from, each with its word in addresses and its words on the page.
+    pub(super) const CHOICES: [(Self, &'static str, &'static str); 9] = [
+        (Self::Class(StatusClass::Success), "2xx", "2xx: answered"),
+        (
+            Self::Class(StatusClass::ClientError),
+            "4xx",
+            "4xx: refused or wrong",
+        ),
+        (Self::Class(StatusClass::ServerError), "5xx", "5xx: failed"),
+        (Self::End(End::InFlight), "in_flight", "in flight"),
+        (Self::End(End::Refused), "refused", "refused by the gateway"),
+        (
+            Self::End(End::UpstreamError),
+            "upstream_error",
+            "upstream error",
+        ),
+        (Self::End(End::Timeout), "timeout", "timed out"),
+        (Self::End(End::ClientGone), "client_gone", "client gone"),
+        (Self::End(End::Interrupted), "interrupted", "interrupted"),
+    ];
+
+    /// The word in addresses.
+    pub(super) fn as_str(self) -> &'static str {
+        let mut all = Self::CHOICES.into_iter();
+        all.find(|(status, ..)| *status == self)
+            .map_or("", |(_, word, _)| word)
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let mut all = Self::CHOICES.into_iter();
+        all.find(|(_, known, _)| *known == word)
+            .map(|(status, ..)| status)
+    }
+
+    /// Whether a row of counters has it.
+    pub(super) fn holds(self, class: StatusClass, end: End) -> bool {
+        match self {
+            Self::Class(wanted) => wanted == class,
+            Self::End(wanted) => wanted == end,
+        }
+    }
+}
+
+/// What an address narrows a page to; empty = anything. The whole state of a page is in its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Filter {
+pub(super) struct Selection {
+    /// The period that was asked for.
+    pub(super) period: Option<Period>,
+    /// The day (`2026-01-31`) with which it ends; none = now.
+    pub(super) until: String,
     pub(super) text: String,
+    /// A login.
     pub(super) user: String,
     pub(super) model: String,
+    pub(super) provider: String,
+    pub(super) client: String,
+    pub(super) status: Option<Status>,
     /// Continue behind this place.
     pub(super) after: String,
+}
+
+impl Selection {
+    /// Reads an address; what is not understood counts as absent.
+    pub(super) fn parse<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let field = |name| get(name).unwrap_or_default().to_owned();
+        let until = get("until").filter(|day| day.len() == 10);
+        Self {
+            period: get("period").map(|word| Period::parse(Some(word))),
+            until: until
+                .filter(|day| Timestamp::parse(day).is_some())
+                .unwrap_or_default()
+                .to_owned(),
+            text: field("q"),
+            user: field("user"),
+            model: field("model"),
+            provider: field("provider"),
+            client: field("client"),
+            status: get("status").and_then(Status::parse),
+            after: field("after"),
+        }
+    }
+
+    /// The period of a page that always has one.
+    pub(super) fn period(&self) -> Period {
+        self.period.unwrap_or_default()
+    }
+
+    /// The last moment of the period.
+    pub(super) fn end(&self, now: Timestamp) -> Timestamp {
+        match Timestamp::parse(&self.until) {
+            Some(day) if !self.until.is_empty() => Timestamp((day.0 + 24 * HOUR - 1).min(now.0)),
+            _ => now,
+        }
+    }
+
+    /// The names and values of an address that says the same, but for the place in the list.
+    pub(super) fn pairs(&self) -> [(&'static str, &str); 8] {
+        [
+            ("period", self.period.map_or("", Period::as_str)),
+            ("until", &self.until),
+            ("q", &self.text),
+            ("user", &self.user),
+            ("model", &self.model),
+            ("provider", &self.provider),
+            ("client", &self.client),
+            ("status", self.status.map_or("", Status::as_str)),
+        ]
+    }
+
+    /// Whether anything but the time is narrowed.
+    pub(super) fn narrows(&self) -> bool {
+        let pairs = self.pairs();
+        pairs[2..].iter().any(|(_, value)| !value.is_empty())
+    }
+}
+
+/// What a page can be narrowed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Choices {
+    /// Logins; empty for a user, who sees their own only.
+    pub(super) users: Vec<String>,
+    pub(super) models: Vec<String>,
+    pub(super) providers: Vec<String>,
+    pub(super) clients: Vec<String>,
 }
 
 /// `/ui/logs/`
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     pub(super) whose: Whose,
-    pub(super) filter: Filter,
+    pub(super) selection: Selection,
     pub(super) rows: Vec<Session>,
     /// Where the next page begins.
     pub(super) next: Option<String>,
-    /// Logins and models to choose from.
-    pub(super) users: Vec<String>,
-    pub(super) models: Vec<String>,
+    pub(super) choices: Choices,
 }
 
 /// `/ui/sessions/<id>`
 #[derive(Clone, Debug)]
 pub(super) struct SessionPage {
     pub(super) session: Session,
-    /// Sub-agents and forks.
+    pub(super) requests: SessionRequests,
+    /// Sessions that this one started.
     pub(super) children: Vec<Session>,
-    /// In order of their start.
-    pub(super) requests: Vec<Record>,
     /// Where the next page begins.
     pub(super) next: Option<String>,
+}
+
+impl SessionPage {
+    /// Whose everything on the page is.
+    pub(super) fn whose(&self) -> Whose {
+        Whose::Person(self.session.login.clone())
+    }
+}
+
+/// The requests of a session, in order of their start.
+#[derive(Clone, Debug)]
+pub(super) enum SessionRequests {
+    /// As a table.
+    Table(Vec<Record>),
+    /// As a conversation.
+    Talk(Vec<Turn>),
 }
 
 /// `/ui/requests/<id>`
@@ -293,8 +441,20 @@ pub(super) struct RequestPage {
 pub(super) struct Tool {
     pub(super) name: String,
     pub(super) calls: u64,
+    /// Results that reported an error.
+    pub(super) errors: u64,
+    /// How long it took on average, in milliseconds, and of how many results.
+    pub(super) took: Option<(u64, u64)>,
     /// Logins that called it.
     pub(super) users: Vec<String>,
+}
+
+impl Tool {
+    /// The MCP server that offers it, by the way in which clients name such tools.
+    pub(super) fn server(&self) -> Option<&str> {
+        let (server, tool) = self.name.strip_prefix("mcp__")?.split_once("__")?;
+        (!server.is_empty() && !tool.is_empty()).then_some(server)
+    }
 }
 
 /// A session and its calls by tool, most calls first.
@@ -304,12 +464,13 @@ pub(super) type SessionTools = (Session, Vec<(String, u64)>);
 #[derive(Clone, Debug)]
 pub(super) struct Tools {
     pub(super) whose: Whose,
-    pub(super) period: Period,
-    /// Calls by bar.
-    pub(super) bars: Vec<(Timestamp, u64)>,
+    pub(super) selection: Selection,
+    /// Calls and errors by bar.
+    pub(super) bars: Vec<(Timestamp, [u64; 2])>,
     pub(super) rows: Vec<Tool>,
     /// Late sessions that called tools.
     pub(super) sessions: Vec<SessionTools>,
+    pub(super) choices: Choices,
 }
 
 /// One person's row of the adoption page.
@@ -323,16 +484,42 @@ pub(super) struct Person {
     pub(super) active_bars: usize,
 }
 
+/// People of one week.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Week {
+    /// When it begins (Monday).
+    pub(super) start: Timestamp,
+    /// Who sent anything.
+    pub(super) active: u64,
+    /// Those whose first request ever was in it.
+    pub(super) new: u64,
+    /// Those who were active in the week before as well.
+    pub(super) kept: u64,
+    /// The week is not over, or the period begins in it.
+    pub(super) partial: bool,
+}
+
 /// `/ui/adoption/`
 #[derive(Clone, Debug)]
 pub(super) struct Adoption {
     pub(super) whose: Whose,
-    pub(super) period: Period,
+    pub(super) selection: Selection,
     /// People active in each bar.
     pub(super) bars: Vec<(Timestamp, u64)>,
+    pub(super) weeks: Vec<Week>,
     /// The models that have a column of their own.
     pub(super) models: Vec<String>,
     pub(super) people: Vec<Person>,
+    /// Models and clients by the people who use them.
+    pub(super) popular: Popular,
+    pub(super) choices: Choices,
+}
+
+/// Names with how many people use them, and their sums; most people first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Popular {
+    pub(super) models: Vec<(String, u64, Totals)>,
+    pub(super) clients: Vec<(String, u64, Totals)>,
 }
 
 /// Prices of a model in pico-dollars for a million tokens; none = not known.
@@ -355,10 +542,69 @@ pub(super) struct Model {
     pub(super) provider: String,
     pub(super) provider_name: String,
     pub(super) description: String,
-    /// Paths that serve it.
+    /// Wire formats that its provider speaks, and the paths that serve it.
+    pub(super) formats: Vec<&'static str>,
     pub(super) paths: Vec<&'static str>,
     /// Its prices, when the table knows it.
     pub(super) rates: Option<Rates>,
     /// Whether the plain name goes elsewhere, so that `provider/model` is needed.
     pub(super) shadowed: bool,
+    /// For admins: whom the document's grants open it to.
+    pub(super) open_to: Vec<String>,
+    /// Whether the caller may use it.
+    pub(super) mine: bool,
+}
+
+/// How one provider did, from the requests that it got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) provider: String,
+    pub(super) requests: u64,
+    /// It failed, or broke off, or was too slow.
+    pub(super) failed: u64,
+    /// It said that the gateway asks too much or wrongly: 4xx.
+    pub(super) refused: u64,
+    /// Time to the first byte.
+    pub(super) first_byte: Histogram,
+    /// Time to the end.
+    pub(super) total: Histogram,
+}
+
+/// `/ui/models/`
+#[derive(Clone, Debug)]
+pub(super) struct Models {
+    pub(super) period: Period,
+    pub(super) admin: bool,
+    pub(super) rows: Vec<Model>,
+    /// By provider's id, in the order of the document.
+    pub(super) health: Vec<Health>,
+}
+
+/// `/ui/audit/`
+#[derive(Clone, Debug)]
+pub(super) struct Audit {
+    pub(super) rows: Vec<AuditEntry>,
+    /// Where the next page begins, and whether this one is a later one.
+    pub(super) next: Option<String>,
+    pub(super) later: bool,
+}
+
+/// `/ui/access/`
+#[derive(Clone, Debug, Default)]
+pub(super) struct Access {
+    /// The login or tags that were asked about.
+    pub(super) who: String,
+    /// The model, and the endpoint's name.
+    pub(super) model: String,
+    pub(super) endpoint: String,
+    /// The role, and the grant that gives it.
+    pub(super) role: Option<(&'static str, String)>,
+    /// What they may use, and which grant says so.
+    pub(super) models: Vec<(String, String)>,
+    /// Why the model is open, or not.
+    pub(super) lines: Vec<crate::policy::Line>,
+    /// They are known with their groups and the tailnet policy's grants, not by name alone.
+    pub(super) known: bool,
+    pub(super) users: Vec<String>,
+    pub(super) all_models: Vec<String>,
 }

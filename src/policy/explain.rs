@@ -115,6 +115,22 @@ pub fn explain(
     lines
 }
 
+/// Whom the document's grants open a model to, for people; the tailnet policy may open it to more.
+pub fn open_to(config: &Config, provider: &str, model: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for grant in &config.grants {
+        let opens = |it: &Capability| covering(it, provider, model).is_some();
+        if grant.capabilities.iter().any(opens) {
+            for text in grant.src.iter().map(src_text) {
+                if !found.contains(&text) {
+                    found.push(text);
+                }
+            }
+        }
+    }
+    found
+}
+
 /// What one capability that the caller holds does for the request.
 fn capability(capability: &Capability, pairs: &[(&str, &str)]) -> Line {
     let opened = pairs.iter().find_map(|(provider, model)| {

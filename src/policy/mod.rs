@@ -12,7 +12,7 @@ mod nearest;
 mod route;
 
 pub use authorize::{VisibleModel, decide, may_read_metrics, role, stores, visible_models};
-pub use explain::{Line, explain};
+pub use explain::{Line, explain, open_to};
 
 use crate::{
     config::{Provider, grant::Role},

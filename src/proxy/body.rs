@@ -11,12 +11,14 @@ use crate::{
     tap::{ResponseTap, UsageChunkFilter},
 };
 use bytes::Bytes;
+use futures_util::Stream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -33,6 +35,24 @@ pub enum Body {
     Whole(Full<Bytes>),
     /// A provider's, as it comes.
     Relay(Box<Relay>),
+    /// News for a page that is open.
+    Events(Events),
+}
+
+/// Pieces that come from time to time.
+pub struct Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+
+impl Events {
+    /// A body of these pieces.
+    pub fn new(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Box::pin(pieces))
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
 }
 
 /// Why a body ends early: the connection to the client is cut, so that a truncated answer never looks whole.
@@ -59,6 +79,11 @@ impl http_body::Body for Body {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
             Self::Relay(relay) => relay.poll(cx),
+            Self::Events(events) => events
+                .0
+                .as_mut()
+                .poll_next(cx)
+                .map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         }
     }
 
@@ -66,6 +91,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Relay(relay) => relay.ended(),
+            Self::Events(_) => false,
         }
     }
 
@@ -73,7 +99,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Relay(relay) if relay.filter.is_none() => relay.inner.size_hint(),
-            Self::Relay(_) => SizeHint::default(),
+            Self::Relay(_) | Self::Events(_) => SizeHint::default(),
         }
     }
 }

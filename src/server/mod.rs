@@ -4,6 +4,7 @@
 //! models, pages and metrics. In: accepted streams with the peer's address. Out: responses.
 //! Must not know: how identity is found, what a model request does, what pages show.
 
+mod events;
 mod guard;
 mod mistakes;
 mod models;
@@ -70,7 +71,7 @@ pub struct Server<W: WhoIs> {
     /// Requests to models.
     pub proxy: Arc<Proxy>,
     /// Pages.
-    pub dashboard: Dashboard,
+    pub dashboard: Arc<Dashboard>,
     /// Counters.
     pub metrics: Metrics,
     /// The gateway's own names and addresses.
@@ -370,9 +371,20 @@ impl<W: WhoIs> Server<W> {
         };
         let ours = path == "/ui" || path.starts_with("/ui/") || path == "/favicon.ico";
         if ours {
-            return dashboard::handle(&self.dashboard, caller, role, &parts)
-                .await
-                .map(whole);
+            let answer = dashboard::handle(&self.dashboard, caller, role, &parts).await;
+            let followed = self.dashboard.follow(&parts);
+            let Some(followed) = followed.filter(|_| answer.status() == StatusCode::OK) else {
+                return answer.map(whole);
+            };
+            let page = events::Page {
+                dashboard: Arc::clone(&self.dashboard),
+                live: self.live.clone(),
+                tasks: self.tasks.clone(),
+                caller: Arc::clone(caller),
+                parts,
+                followed,
+            };
+            return answer.map(|first| Body::Events(page.events(first)));
         }
         match (&parts.method, path) {
             // Agents probe the root before they begin; people type it.

@@ -48,10 +48,13 @@ pub use open::{OpenOptions, Recovered, Store};
 pub use prune::Retention;
 pub use query::{Anchored, Totals};
 pub use reprice::{Pricer, RepriceScope, Repriced, RepricedLine};
+pub use rows::{capture_json, csv_text};
 pub use schema::FileName;
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigVersion};
-pub use usage::{Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey};
+pub use usage::{
+    Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey, UsageRow,
+};
 pub use writer::{Stats, Writer};
 
 /// Both files.

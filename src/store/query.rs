@@ -10,7 +10,9 @@ use super::filter::{Conditions, Filter, Found, Indexes, Page, STEPS, Walk};
 use super::reprice::{Pricer, RepriceScope, Repriced};
 use super::schema::{self, Facet, HourlyParts};
 use super::summary::{Session, User};
-use super::usage::{Counters, Estimated, ToolCounters, ToolKey, UsageKey, add, add_usage, part};
+use super::usage::{
+    Counters, Estimated, ToolCounters, ToolKey, UsageKey, UsageRow, add, add_usage, part,
+};
 use super::{AuditEntry, ConfigVersion, Files, Store, captures};
 use crate::record::{Capture, CostState, Record, RequestId, SessionId, Timestamp, Usage};
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -280,6 +282,65 @@ impl Store {
                 ));
             }
             Ok(rows)
+        })
+    }
+
+    /// Goes through the hourly counters of these hours, of one user or of all, without a copy of any key.
+    ///
+    /// What the pages of a long period add up: the rows of everybody are too many to be owned.
+    pub fn fold_usage(
+        &self,
+        from_hour: u32,
+        to_hour: u32,
+        user: Option<&str>,
+        mut each: impl FnMut(&UsageRow<'_>, &Counters),
+    ) -> Result<(), ReadError> {
+        self.files.main.read(|read| {
+            let hourly = read.open_table(schema::USAGE_HOURLY)?;
+            if let Some(user) = user {
+                let hours = from_hour..=to_hour;
+                hours_of_user(&hourly, hours, part(user), usize::MAX, |key, counters| {
+                    each(&UsageRow::of(&key), &counters);
+                })?;
+                return Ok(());
+            }
+            for row in hourly.range((from_hour, "", "", "", "", "", "", "", "")..)? {
+                let (key, value) = row?;
+                let parts = key.value();
+                if parts.0 > to_hour {
+                    break;
+                }
+                each(
+                    &UsageRow::from_hourly(parts),
+                    &Counters::from_row(value.value()),
+                );
+            }
+            Ok(())
+        })
+    }
+
+    /// Goes through the hourly counters of tool calls in the same way: hour, user, tool, counters.
+    pub fn fold_tools(
+        &self,
+        from_hour: u32,
+        to_hour: u32,
+        user: Option<&str>,
+        mut each: impl FnMut(u32, &str, &str, &ToolCounters),
+    ) -> Result<(), ReadError> {
+        self.files.main.read(|read| {
+            let hourly = read.open_table(schema::TOOLS_HOURLY)?;
+            let user = user.map(part);
+            for row in hourly.range((from_hour, "", "")..)? {
+                let (key, value) = row?;
+                let (hour, owner, tool) = key.value();
+                if hour > to_hour {
+                    break;
+                }
+                if user.is_none_or(|user| user == owner) {
+                    each(hour, owner, tool, &ToolCounters::from_row(value.value()));
+                }
+            }
+            Ok(())
         })
     }
 

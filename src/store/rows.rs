@@ -45,7 +45,7 @@ impl From<Timestamp> for Cell {
 }
 
 /// A text as a CSV cell. Titles come from strangers: one that a spreadsheet would take for a formula is marked as text.
-pub(super) fn csv_text(text: &str) -> String {
+pub fn csv_text(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula {
         format!("'{text}")
@@ -333,7 +333,8 @@ pub(super) fn usage_json(key: &UsageKey, counters: &Counters) -> Value {
     })
 }
 
-pub(super) fn capture_json(id: RequestId, capture: &Capture) -> Value {
+/// Heads and bodies of one request as one object.
+pub fn capture_json(id: RequestId, capture: &Capture) -> Value {
     json!({
         "id": id,
         "request_head": capture.request_head,

@@ -157,6 +157,56 @@ impl UsageKey {
     }
 }
 
+/// A [`UsageKey`] as it lies in a row, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageRow<'a> {
+    /// Hours since 1970 in which the request began.
+    pub hour: u32,
+    /// The stable key of the caller.
+    pub user: &'a str,
+    /// The provider's id, or empty.
+    pub provider: &'a str,
+    /// The model as configured, or empty.
+    pub model: &'a str,
+    /// The client's short name.
+    pub client: &'a str,
+    /// The class of the status.
+    pub class: StatusClass,
+    /// How it ended.
+    pub end: End,
+    /// Whether a price was known.
+    pub cost: CostState,
+}
+
+impl<'a> UsageRow<'a> {
+    pub(super) fn of(key: &'a UsageKey) -> Self {
+        Self {
+            hour: key.hour,
+            user: &key.user,
+            provider: &key.provider,
+            model: &key.model,
+            client: &key.client,
+            class: key.class,
+            end: key.end,
+            cost: key.cost,
+        }
+    }
+
+    pub(super) fn from_hourly(parts: HourlyParts<'a>) -> Self {
+        let (hour, user, provider, model, client, _, class, end, cost) = parts;
+        Self {
+            hour,
+            user,
+            provider,
+            model,
+            client,
+            class: named(StatusClass::ALL, StatusClass::as_str, class),
+            end: named(End::ALL, End::as_str, end),
+            cost: named(CostState::ALL, CostState::as_str, cost),
+        }
+    }
+}
+
 /// The member of a closed set by its name on disk.
 fn named<T: Copy + Default, const N: usize>(
     all: [T; N],
@@ -196,6 +246,19 @@ impl Histogram {
         300_000_000,
         900_000_000,
     ];
+
+    /// The bound below which that share of the observations lies, in percent; none without any, or beyond all bounds.
+    pub fn below_us(&self, percent: u64) -> Option<u64> {
+        let wanted = u128::from(self.count()) * u128::from(percent);
+        let mut seen = 0_u128;
+        for (bucket, bound) in self.buckets.iter().zip(Self::BOUNDS_US) {
+            seen += u128::from(*bucket);
+            if seen > 0 && seen * 100 >= wanted {
+                return Some(bound);
+            }
+        }
+        None
+    }
 
     /// How many were observed.
     pub fn count(&self) -> u64 {

@@ -1,17 +1,27 @@
-//! The one stylesheet and the icon, compiled in; the stylesheet's address carries the hash of its text.
+//! The one stylesheet, the one script and the icon, compiled in; their addresses carry the hash of their text.
 
 use std::sync::LazyLock;
 
 /// The stylesheet.
 pub(super) const STYLE: &str = include_str!("style.css");
+/// The script: pages work without it, but for what moves by itself.
+pub(super) const SCRIPT: &str = include_str!("page.js");
 /// The icon, also the mark beside the name.
 pub(super) const ICON: &str = include_str!("icon.svg");
 
 /// The stylesheet's address: another text, another address, so that it can be cached for ever.
 pub(super) fn style_path() -> &'static str {
-    static PATH: LazyLock<String> = LazyLock::new(|| {
-        let hash = blake3::hash(STYLE.as_bytes()).to_hex();
-        format!("/ui/assets/style-{}.css", &hash[..12])
-    });
+    static PATH: LazyLock<String> = LazyLock::new(|| named("style", STYLE, "css"));
     &PATH
+}
+
+/// The script's address.
+pub(super) fn script_path() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| named("page", SCRIPT, "js"));
+    &PATH
+}
+
+fn named(name: &str, text: &str, kind: &str) -> String {
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    format!("/ui/assets/{name}-{}.{kind}", &hash[..12])
 }

@@ -3,55 +3,163 @@
 use crate::dashboard::{
     chart::{self, Column},
     format,
-    layout::{self, Frame},
-    route::Route,
-    view::{Adoption, Period, Totals, Whose},
+    layout::{self, Field, Frame},
+    route::{Route, link},
+    view::{Adoption, Period, Totals, Week, Whose},
 };
 use maud::{Markup, html};
 
 /// Shades of the cells, from none to the most.
 const SHADES: [&str; 5] = ["num h1", "num h2", "num h3", "num h4", "num h5"];
+/// People that the page lists; the file has all.
+const PEOPLE_SHOWN: usize = 100;
 
 /// The page.
-pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Adoption) -> Markup {
+pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Adoption) -> Markup {
     let total = Totals::sum(view.people.iter().map(|person| &person.totals));
-    let tokens = total.usage.total();
+    let selection = &view.selection;
+    let fields = [
+        Field::User,
+        Field::Model,
+        Field::Provider,
+        Field::Client,
+        Field::Status,
+    ];
     html! {
-        (layout::heading("Adoption", &view.whose, Some((view.period, &Route::Adoption))))
+        (layout::heading("Adoption", &view.whose, Some((selection, &Route::Adoption)), frame.now))
+        details.narrow open[selection.narrows()] {
+            summary { "Filter" }
+            (layout::filters(&Route::Adoption, selection, &view.choices, &fields))
+        }
         @if view.whose == Whose::Everyone {
-            dl.figures {
-                div {
-                    dt { "People" }
-                    dd { (format::count(view.people.len() as u64)) }
-                    dd.note { "in " (view.period.label()) }
+            (figures(view, &total))
+            @if !view.people.is_empty() {
+                div.columns {
+                    div {
+                        div.charts.one { (active(view)) }
+                        section { h2 { "Clients" } (popular("Client", &view.popular.clients, true)) }
+                    }
+                    section.flush { h2 { "Retention" } (weeks(&view.weeks)) }
                 }
-                div {
-                    dt { "Tokens a person" }
-                    dd { (layout::tokens(tokens / (view.people.len() as u64).max(1))) }
-                    dd.note { "on average" }
-                }
-                div {
-                    dt { "Heaviest user" }
-                    dd { (chart::share(heaviest(view), tokens, 100)) " %" }
-                    dd.note { "of all tokens" }
-                }
-                div {
-                    dt { "Cost" }
-                    dd { (format::dollars(total.cost)) }
-                    dd.note { @if total.unpriced > 0 { span.unpriced { (format::count(total.unpriced)) " unpriced" } } @else { "estimated" } }
-                }
+                section { h2 { "Models" } (popular("Model", &view.popular.models, true)) }
             }
-            div.charts.one { (active(view)) }
+        } @else if !view.people.is_empty() {
+            div.columns {
+                section { h2 { "Models" } (popular("Model", &view.popular.models, false)) }
+                section { h2 { "Clients" } (popular("Client", &view.popular.clients, false)) }
+            }
         }
         section {
             h2 { @if view.whose.many() { "Tokens by person and model" } @else { "Tokens by model" } }
             @if view.people.is_empty() {
-                (layout::nothing("Nobody used the gateway in this period."))
+                (layout::nothing("Nobody used the gateway in this period, as far as the filter goes."))
             } @else {
-                (matrix(view))
+                div.matrix { (matrix(view)) }
+                p.actions {
+                    a href=(link(&Route::People, &selection.pairs())) download { "Download as CSV" }
+                    @if view.people.len() > PEOPLE_SHOWN {
+                        span.muted { "The table shows " (PEOPLE_SHOWN) " of " (format::plural(view.people.len() as u64, "person", "people")) "; the file has all." }
+                    }
+                }
             }
         }
     }
+}
+
+fn figures(view: &Adoption, total: &Totals) -> Markup {
+    let tokens = total.usage.total();
+    let people = view.people.len() as u64;
+    html! {
+        dl.figures {
+            div {
+                dt { "People" }
+                dd { (format::count(people)) }
+                dd.note { "in " (view.selection.period().label()) }
+            }
+            div {
+                dt { "Tokens a person" }
+                dd { (layout::tokens(tokens / people.max(1))) }
+                dd.note { "on average" }
+            }
+            div {
+                dt { "Heaviest user" }
+                dd { (chart::share(heaviest(view), tokens, 100)) " %" }
+                dd.note { "of all tokens" }
+            }
+            div {
+                dt { "Cost" }
+                dd { (format::dollars(total.cost)) }
+                dd.note { @if total.unpriced > 0 { span.unpriced { (format::count(total.unpriced)) " unpriced" } } @else { "estimated" } }
+            }
+        }
+    }
+}
+
+/// Week by week: who was there, who was new, and how many of last week's came back.
+fn weeks(weeks: &[Week]) -> Markup {
+    let before = |at: usize| at.checked_sub(1).map(|before| weeks[before]);
+    html! {
+        @if weeks.len() < 3 {
+            (layout::nothing("Choose 30 or 90 days to see who comes back from week to week."))
+        } @else {
+            (layout::table(
+                "People by week",
+                &html! {
+                    th scope="col" { "Week of" }
+                    th.num scope="col" { "Active" }
+                    th.num scope="col" { "New" }
+                    th.num scope="col" { "Stayed" }
+                    th scope="col" { span.quiet { "Share of the week before" } }
+                },
+                &html! {
+                    @for (at, week) in weeks.iter().enumerate().rev() {
+                        @let before = before(at);
+                        tr {
+                            th scope="row" { (format::day(week.start)) @if week.partial { span.muted { " (part)" } } }
+                            td.num { (format::count(week.active)) }
+                            td.num { (format::count(week.new)) }
+                            td.num {
+                                @if let Some(before) = before.filter(|before| before.active > 0) {
+                                    span title={ (format::count(week.kept)) " of " (format::count(before.active)) " of the week before" } {
+                                        (chart::share(week.kept, before.active, 100)) " %"
+                                    }
+                                }
+                            }
+                            td.graph { @if let Some(before) = before { (chart::meter(week.kept, before.active)) } }
+                        }
+                    }
+                },
+            ))
+        }
+    }
+}
+
+fn popular(column: &str, rows: &[(String, u64, Totals)], many: bool) -> Markup {
+    let most = rows
+        .iter()
+        .map(|(_, people, totals)| if many { *people } else { totals.requests });
+    let most = most.max().unwrap_or_default();
+    layout::table(
+        &format!("{column}s by people"),
+        &html! {
+            th scope="col" { (column) }
+            @if many { th.num scope="col" { "People" } }
+            th.num scope="col" { "Requests" }
+            th.num.opt scope="col" { "Tokens" }
+            th.num scope="col" { "Cost" }
+        },
+        &html! {
+            @for (name, people, totals) in rows {
+                tr {
+                    td.main { bdi { (format::clip(name, 60)) } (chart::meter(if many { *people } else { totals.requests }, most)) }
+                    @if many { td.num { (format::count(*people)) } }
+                    td.num { (format::count(totals.requests)) }
+                    td.num.opt { (layout::tokens(totals.usage.total())) }
+                    td.num { (layout::cost(totals)) }
+                }
+            }
+        },
+    )
 }
 
 fn heaviest(view: &Adoption) -> u64 {
@@ -60,7 +168,7 @@ fn heaviest(view: &Adoption) -> u64 {
 }
 
 fn active(view: &Adoption) -> Markup {
-    let hourly = view.period == Period::Day;
+    let hourly = view.selection.period() == Period::Day;
     let columns: Vec<Column> = view
         .bars
         .iter()
@@ -80,14 +188,12 @@ fn active(view: &Adoption) -> Markup {
         .collect();
     let most = view.bars.iter().map(|(_, people)| *people).max();
     let total = format!("at most {} at a time", most.unwrap_or_default());
-    chart::bars(
-        "Active people",
-        &total,
-        &["a"],
-        &columns,
-        hourly,
-        format::count,
-    )
+    html! {
+        div {
+            (chart::bars("Active people", &total, &["a"], &columns, hourly, format::count))
+            (chart::as_table(hourly, &columns))
+        }
+    }
 }
 
 fn matrix(view: &Adoption) -> Markup {
@@ -98,7 +204,7 @@ fn matrix(view: &Adoption) -> Markup {
     let columns = view.models.len() + usize::from(others);
     let highest = view.people.iter().flat_map(|p| &p.tokens).max();
     let highest = highest.copied().unwrap_or_default();
-    let unit = if view.period == Period::Day {
+    let unit = if view.selection.period() == Period::Day {
         "hours"
     } else {
         "days"
@@ -115,7 +221,7 @@ fn matrix(view: &Adoption) -> Markup {
             th.num.opt scope="col" { "Active " (unit) }
         },
         &html! {
-            @for person in &view.people {
+            @for person in view.people.iter().take(PEOPLE_SHOWN) {
                 tr {
                     th.main scope="row" {
                         @if view.whose.many() {

@@ -3,9 +3,9 @@
 use crate::dashboard::{
     chart::{self, Column},
     format,
-    layout::{self, Frame},
-    route::Route,
-    view::{Bar, Overview, Part, Period, Totals, Whose},
+    layout::{self, Field, Frame},
+    route::{Route, link},
+    view::{Bar, Overview, Part, Period, Session, Totals, Whose},
 };
 use maud::{Markup, html};
 
@@ -16,20 +16,49 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
         Whose::Own | Whose::Everyone => Route::Overview,
         Whose::Person(login) => Route::Person(login.clone()),
     };
+    let fields = [
+        Field::User,
+        Field::Model,
+        Field::Provider,
+        Field::Client,
+        Field::Status,
+    ];
+    let selection = &view.selection;
+    let live = link(
+        &Route::Live,
+        &[match &view.whose {
+            Whose::Own | Whose::Everyone => ("", ""),
+            Whose::Person(login) => ("user", login),
+        }],
+    );
     html! {
-        (layout::heading("Overview", &view.whose, Some((view.period, &route))))
+        (layout::heading("Overview", &view.whose, Some((selection, &route)), frame.now))
+        details.narrow open[selection.narrows()] {
+            summary { "Filter" }
+            (layout::filters(&route, selection, &view.choices, &fields))
+        }
         @if view.whose == Whose::Everyone {
             p.aside { a href=(Route::Person(frame.caller.login.to_string()).path()) { "Only your own" } }
         }
         (figures(&total, view))
         @if total.requests == 0 {
             p.prose {
-                "No request has ended in this period. "
-                a href=(Route::Models.path()) { "Models" } " lists what you may use, and over which paths."
+                @if selection.narrows() {
+                    "Nothing in this period is as the filter says. "
+                    a href=(link(&route, &selection.pairs()[..2])) { "Without the filter" }
+                } @else {
+                    "No request has ended in this period. "
+                    a href=(Route::Connect.path()) { "Connect" } " shows how to point a client at this gateway, and "
+                    a href=(Route::Models.path()) { "Models" } " what you may use."
+                }
             }
         } @else {
             (charts(&total, view))
             (history(view))
+        }
+        section.live {
+            h2 { "Active sessions" span.live-note data-live-note role="status" {} }
+            div data-live=(live) { (active(frame, &view.active, &view.whose)) }
         }
         div.columns {
             section { h2 { "Models" } (parts("Tokens and cost by model", "Model", &view.models)) }
@@ -37,26 +66,33 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
                 section { h2 { "People" } (parts("Tokens and cost by person", "Login", &view.people)) }
             }
         }
-        section {
-            h2 { "Active sessions" }
-            @if view.active.is_empty() {
-                (layout::nothing("No session was active in the last 15 minutes."))
-            } @else {
-                (layout::sessions("Active sessions", &view.active, &view.whose, frame.now))
-            }
-        }
         section { h2 { "Latest failures" } (errors(frame, view)) }
     }
 }
 
+/// The sessions that are active, which grow while one looks.
+pub(in crate::dashboard) fn active(
+    frame: &Frame<'_>,
+    sessions: &[Session],
+    whose: &Whose,
+) -> Markup {
+    html! {
+        @if sessions.is_empty() {
+            (layout::nothing("No session was active in the last 15 minutes."))
+        } @else {
+            (layout::sessions("Active sessions", sessions, whose, frame.now))
+        }
+    }
+}
+
 fn figures(total: &Totals, view: &Overview) -> Markup {
-    let usage = &total.usage;
+    let (usage, before) = (&total.usage, &view.before);
     let cached = chart::share(usage.cache_read, usage.input_all(), 100);
     html! {
         dl.figures {
             div {
                 dt { "Requests" }
-                dd { (format::count(total.requests)) }
+                dd { (format::count(total.requests)) (layout::change(total.requests, before.requests)) }
                 dd.note {
                     @if total.failed > 0 { span.bad { (format::count(total.failed)) " failed" } }
                     @else if total.requests > 0 { "none failed" }
@@ -64,17 +100,17 @@ fn figures(total: &Totals, view: &Overview) -> Markup {
             }
             div {
                 dt { "Input tokens" }
-                dd { (layout::tokens(usage.input_all())) }
+                dd { (layout::tokens(usage.input_all())) (layout::change(usage.input_all(), before.usage.input_all())) }
                 dd.note { @if usage.input_all() > 0 { (cached) " % from cache" } }
             }
             div {
                 dt { "Output tokens" }
-                dd { (layout::tokens(usage.output)) }
+                dd { (layout::tokens(usage.output)) (layout::change(usage.output, before.usage.output)) }
                 dd.note { @if usage.reasoning > 0 { (format::short(usage.reasoning)) " on reasoning" } }
             }
             div {
                 dt { "Cost" }
-                dd { (format::dollars(total.cost)) }
+                dd { (format::dollars(total.cost)) (layout::change(total.cost, before.cost)) }
                 dd.note {
                     @if total.unpriced > 0 {
                         span.unpriced { (format::plural(total.unpriced, "request", "requests")) " unpriced" }
@@ -106,11 +142,15 @@ fn charts(total: &Totals, view: &Overview) -> Markup {
         let column = |bar: &Bar| Column {
             start: bar.start,
             parts: parts(&bar.totals),
-            words: format!("{}: {}", when(bar, view.period), words(&bar.totals)),
+            words: format!(
+                "{}: {}",
+                when(bar, view.selection.period()),
+                words(&bar.totals)
+            ),
         };
         view.bars.iter().map(column).collect::<Vec<_>>()
     };
-    let hourly = view.period == Period::Day;
+    let hourly = view.selection.period() == Period::Day;
     let requests = columns(
         |t| vec![t.requests.saturating_sub(t.failed), t.failed],
         |t| {
@@ -159,11 +199,11 @@ fn charts(total: &Totals, view: &Overview) -> Markup {
 fn history(view: &Overview) -> Markup {
     html! {
         details.history {
-            summary { @if view.period == Period::Day { "By hour, as a table" } @else { "By day, as a table" } }
+            summary { @if view.selection.period() == Period::Day { "By hour, as a table" } @else { "By day, as a table" } }
             (layout::table(
                 "Use over time",
                 &html! {
-                    th scope="col" { @if view.period == Period::Day { "Hour" } @else { "Day" } }
+                    th scope="col" { @if view.selection.period() == Period::Day { "Hour" } @else { "Day" } }
                     th.num scope="col" { "Requests" }
                     th.num scope="col" { "Failed" }
                     th.num scope="col" { "From cache" }
@@ -175,7 +215,7 @@ fn history(view: &Overview) -> Markup {
                     @for bar in view.bars.iter().rev().filter(|bar| bar.totals.requests > 0) {
                         @let usage = &bar.totals.usage;
                         tr {
-                            th scope="row" { (when(bar, view.period)) }
+                            th scope="row" { (when(bar, view.selection.period())) }
                             td.num { (format::count(bar.totals.requests)) }
                             td.num { (format::count(bar.totals.failed)) }
                             td.num { (format::count(usage.cache_read)) }

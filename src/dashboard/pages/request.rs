@@ -27,6 +27,13 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &RequestPage) -> Mar
             " / request"
         }
         h1.text { bdi { (format::clip(&record.path, 120)) } " " (layout::end(record)) }
+        p.actions {
+            @if let Some(session) = record.session {
+                a href={ (Route::Session(session).path()) "#" (record.id) } { "In its conversation" }
+            }
+            a href=(Route::Json(record.id).path()) download { "Download as JSON" }
+            @if view.capture.is_some() { a href="#curl" { "As a curl command" } }
+        }
         div.columns {
             section { h2 { "Request" } (facts(record)) }
             section { h2 { "Use" } (usage(record)) (timings(&record.timings)) }
@@ -224,6 +231,65 @@ fn captured(frame: &Frame<'_>, view: &RequestPage) -> Markup {
         (side(record, capture, Side::Request))
         (side(record, capture, Side::Response))
         @if let Some(why) = &record.capture_lost { p.note { "Not all was kept: " (format::clip(why, 120)) "." } }
+        section #curl {
+            h2 { "As a curl command" }
+            (layout::copyable("curl-text", &curl(frame.host, record, capture)))
+            p.note { "It holds no key: the gateway knows who asks, and adds the provider's credential itself." }
+        }
+    }
+}
+
+/// The request again, as a command. Only header lines that say how to read it go along, never one that could hold a secret.
+fn curl(host: &str, record: &Record, capture: &Capture) -> String {
+    const PLAIN: [&str; 6] = [
+        "content-type",
+        "content-encoding",
+        "accept",
+        "anthropic-version",
+        "anthropic-beta",
+        "openai-beta",
+    ];
+    const INLINE: usize = 6 << 10;
+    let (method, path) = record
+        .path
+        .split_once(' ')
+        .unwrap_or(("POST", &record.path));
+    let mut out = format!(
+        "curl -sS -X {} {}",
+        quoted(method),
+        quoted(&format!("http://{host}{path}"))
+    );
+    for (name, value) in &capture.request_head {
+        if PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
+            out.push_str(" \\\n  -H ");
+            out.push_str(&quoted(&format!("{name}: {value}")));
+        }
+    }
+    let body = capture.request.chunks.concat();
+    match String::from_utf8(body) {
+        Ok(text) if text.is_empty() => {}
+        Ok(text) if text.len() <= INLINE && !capture.request.truncated => {
+            out.push_str(" \\\n  --data-binary ");
+            out.push_str(&quoted(&text));
+        }
+        Ok(_) | Err(_) => {
+            let name = body::suffix(&capture.request_head);
+            out.push_str(&format!(
+                " \\\n  --data-binary @{}-request{name}",
+                record.id
+            ));
+        }
+    }
+    out
+}
+
+/// One word of a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@".contains(&b);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -271,5 +337,40 @@ fn side(record: &Record, capture: &Capture, side: Side) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{endpoint::Endpoint, record::RequestId};
+
+    #[test]
+    fn a_command_is_one_command_and_holds_no_secret() {
+        let mut record = Record::new(RequestId(1), Endpoint::AnthropicMessages);
+        record.path = "POST /v1/messages?x='; rm -rf ~".into();
+        let head = [
+            ("Content-Type", "application/json"),
+            ("authorization", "Bearer secret"),
+            ("x-api-key", "secret"),
+            ("cookie", "secret"),
+            ("anthropic-beta", "a,b $(id)"),
+        ];
+        let mut capture = Capture {
+            request_head: head.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+            ..Capture::default()
+        };
+        capture.request.chunks = vec!["{\"text\":\"it's `id` $HOME\"}".into()];
+        let command = curl("ai", &record, &capture);
+        assert!(!command.contains("secret"), "{command}");
+        let expected = "curl -sS -X POST 'http://ai/v1/messages?x='\\''; rm -rf ~' \\\n  \
+            -H 'Content-Type: application/json' \\\n  -H 'anthropic-beta: a,b $(id)' \\\n  \
+            --data-binary '{\"text\":\"it'\\''s `id` $HOME\"}'";
+        assert_eq!(command, expected);
+        capture.request.chunks = vec![vec![b'x'; 10_000].into()];
+        let command = curl("ai", &record, &capture);
+        assert!(
+            command.ends_with("--data-binary @req_00000000000000000000000000000001-request.json")
+        );
     }
 }

@@ -1,11 +1,12 @@
-//! `/ui/sessions/<id>`: the requests of one conversation, in order.
+//! `/ui/sessions/<id>`: one conversation as it was led, or its requests as a table.
 
+use super::talk;
 use crate::{
     dashboard::{
         chart, format,
         layout::{self, Frame},
         route::{Route, link},
-        view::{Session, SessionPage},
+        view::{Session, SessionPage, SessionRequests},
     },
     record::{CacheMiss, MissCause, Record},
 };
@@ -20,17 +21,44 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
     let session = &view.session;
     let title = session.title.as_deref().map(str::trim);
     let title = title.filter(|title| !title.is_empty());
-    let more = |after| link(&Route::Session(session.id), &[("after", after)]);
+    let table = matches!(view.requests, SessionRequests::Table(_));
+    let route = Route::Session(session.id);
+    let view_word = if table { "requests" } else { "" };
+    let more = |after| link(&route, &[("view", view_word), ("after", after)]);
+    let live = link(&Route::Live, &[("session", &session.id.to_string())]);
+    let empty = match &view.requests {
+        SessionRequests::Table(records) => records.is_empty(),
+        SessionRequests::Talk(turns) => turns.is_empty(),
+    };
     html! {
         nav.trail aria-label="Trail" { a href=(Route::Logs.path()) { "Logs" } " / session" }
         h1.text {
             @match title { Some(title) => bdi { (format::clip(title, 240)) }, None => "Untitled session" }
         }
-        (facts(frame, session, &view.children))
-        @if view.requests.is_empty() {
+        // Only what is under way moves.
+        @if session.in_flight > 0 {
+            div data-live=(live) { (facts(frame, session)) }
+            p.note { span.live-note data-live-note role="status" {} }
+        } @else {
+            (facts(frame, session))
+        }
+        @if !view.children.is_empty() {
+            section {
+                h2 { "Sub-agents with sessions of their own" }
+                (layout::sessions("Sessions that this one started", &view.children, &view.whose(), frame.now))
+            }
+        }
+        nav.tabs aria-label="View" {
+            a href=(link(&route, &[])) aria-current=[(!table).then_some("true")] { "Conversation" }
+            a href=(link(&route, &[("view", "requests")])) aria-current=[table.then_some("true")] { "Requests" }
+        }
+        @if empty {
             (layout::nothing("No requests are kept of this session."))
         } @else {
-            (requests(&view.requests))
+            @match &view.requests {
+                SessionRequests::Table(records) => (requests(records)),
+                SessionRequests::Talk(turns) => (talk::render(frame, turns)),
+            }
         }
         @if let Some(next) = &view.next {
             nav.paging aria-label="Paging" { a rel="next" href=(more(next)) { "Later requests" } }
@@ -38,7 +66,8 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
     }
 }
 
-fn facts(frame: &Frame<'_>, session: &Session, children: &[Session]) -> Markup {
+/// What the session is and how much it used so far.
+pub(in crate::dashboard) fn facts(frame: &Frame<'_>, session: &Session) -> Markup {
     let totals = &session.totals;
     let lasted = session.last.0.saturating_sub(session.started.0);
     html! {
@@ -76,14 +105,6 @@ fn facts(frame: &Frame<'_>, session: &Session, children: &[Session]) -> Markup {
             }
             @if let Some(parent) = session.parent {
                 div.wide { dt { "Started by" } dd { a.id href=(Route::Session(parent).path()) { (parent) } } }
-            }
-            @for child in children {
-                div.wide { dt { "Started" } dd {
-                    a.id href=(Route::Session(child.id).path()) {
-                        bdi { (format::clip(child.title.as_deref().unwrap_or("Untitled session"), 120)) }
-                    }
-                    span.muted { ", " (format::plural(child.totals.requests, "request", "requests")) }
-                } }
             }
             div.wide { dt { "Id" } dd.id { (session.id) } }
         }
@@ -147,7 +168,7 @@ fn requests(records: &[Record]) -> Markup {
 }
 
 /// Which cache was missed, and what in the prompt was not as it was.
-fn cache_miss(miss: &CacheMiss) -> Markup {
+pub(super) fn cache_miss(miss: &CacheMiss) -> Markup {
     let missed = miss.expected_tokens.saturating_sub(miss.read_tokens);
     let why = match miss.cause {
         MissCause::Unknown => "the prompt was the same",

@@ -3,50 +3,40 @@
 use crate::dashboard::{
     chart::{self, Column},
     format,
-    layout::{self, Frame},
+    layout::{self, Field, Frame},
     route::Route,
-    view::{Period, Tools},
+    view::{Period, Tool, Tools},
 };
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
-/// Logins that one row names.
-const USERS_SHOWN: usize = 3;
+/// Logins that one row names on hover.
+const USERS_SHOWN: usize = 12;
 
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
     let calls: u64 = view.rows.iter().map(|tool| tool.calls).sum();
-    let largest = view.rows.iter().map(|tool| tool.calls).max();
-    let largest = largest.unwrap_or_default();
+    let errors: u64 = view.rows.iter().map(|tool| tool.errors).sum();
+    let selection = &view.selection;
+    let servers = servers(&view.rows);
     html! {
-        (layout::heading("Tool use", &view.whose, Some((view.period, &Route::Tools))))
-        div.charts.one { (histogram(view, calls)) }
-        section {
-            h2 { "Tools" }
-            @if view.rows.is_empty() {
-                (layout::nothing("No tool was called in this period."))
-            } @else {
-                (layout::table(
-                    "Tools by calls",
-                    &html! {
-                        th scope="col" { "Tool" }
-                        th.num scope="col" { "Calls" }
-                        th.num scope="col" { "Share" }
-                        th.opt scope="col" { span.quiet { "Beside the most used" } }
-                        @if view.whose.many() { th.opt scope="col" { "People" } }
-                    },
-                    &html! {
-                        @for tool in &view.rows {
-                            tr {
-                                td.main { bdi.tool { (format::clip(&tool.name, 80)) } }
-                                td.num { (format::count(tool.calls)) }
-                                td.num { (chart::share(tool.calls, calls, 100)) " %" }
-                                td.opt.graph { (chart::meter(tool.calls, largest)) }
-                                @if view.whose.many() { td.opt { (people(&tool.users)) } }
-                            }
-                        }
-                    },
-                ))
+        (layout::heading("Tool use", &view.whose, Some((selection, &Route::Tools)), frame.now))
+        @if !view.choices.users.is_empty() {
+            details.narrow open[!selection.user.is_empty()] {
+                summary { "Filter" }
+                (layout::filters(&Route::Tools, selection, &view.choices, &[Field::User]))
             }
+        }
+        @if view.rows.is_empty() {
+            p.nothing {
+                "No tool was called in this period. Calls appear here when a model asks for one: agents do so by themselves."
+            }
+        } @else {
+            div.columns {
+                div.charts.one { (histogram(view, calls, errors)) }
+                @if !servers.is_empty() { section.flush { h2 { "MCP servers" } (mcp(&servers)) } }
+            }
+            section { h2 { "Tools" } (tools(view, calls)) }
         }
         section {
             h2 { "By session" }
@@ -59,39 +49,140 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
     }
 }
 
-fn people(users: &[String]) -> Markup {
+fn tools(view: &Tools, calls: u64) -> Markup {
+    let largest = view.rows.iter().map(|tool| tool.calls).max();
+    let largest = largest.unwrap_or_default();
     html! {
-        @for (at, user) in users.iter().take(USERS_SHOWN).enumerate() {
-            @if at > 0 { ", " }
-            bdi { (format::clip(user, 40)) }
-        }
-        @if users.len() > USERS_SHOWN {
-            span.muted { " and " (users.len() - USERS_SHOWN) " more" }
+        (layout::table(
+            "Tools by calls",
+            &html! {
+                th scope="col" { "Tool" }
+                th.num scope="col" { "Calls" }
+                th.num.opt scope="col" { "Share" }
+                th.opt scope="col" { span.quiet { "Beside the most used" } }
+                th.num scope="col" { "Errors" }
+                th.num scope="col" title="From the end of the answer that calls to the request that brings the result; on average" { "Took" }
+                @if view.whose.many() { th.opt scope="col" { "People" } }
+            },
+            &html! {
+                @for tool in &view.rows {
+                    tr {
+                        td.main { bdi.tool { (format::clip(&tool.name, 80)) } }
+                        td.num { (format::count(tool.calls)) }
+                        td.num.opt { (chart::share(tool.calls, calls, 100)) " %" }
+                        td.opt.graph { (chart::meter(tool.calls, largest)) }
+                        td.num { (failing(tool.errors, tool.calls)) }
+                        td.num {
+                            @if let Some((took, of)) = tool.took {
+                                span title={ "on average over " (format::plural(of, "result", "results")) } {
+                                    (format::duration(took.saturating_mul(1_000)))
+                                }
+                            }
+                        }
+                        @if view.whose.many() { td.opt { (people(&tool.users)) } }
+                    }
+                }
+            },
+        ))
+        p.note { "A tool takes from the end of the answer that calls it to the request that brings its result: the time for which a person was asked counts, too." }
+    }
+}
+
+/// Errors, and their share of the calls.
+fn failing(errors: u64, calls: u64) -> Markup {
+    html! {
+        @if errors > 0 {
+            span.bad { (format::count(errors)) }
+            @if calls >= errors { span.muted { " · " (chart::share(errors, calls, 100)) " %" } }
         }
     }
 }
 
-fn histogram(view: &Tools, calls: u64) -> Markup {
-    let hourly = view.period == Period::Day;
+/// Calls, errors and tools of each MCP server.
+fn servers(tools: &[Tool]) -> BTreeMap<&str, (u64, u64, u64)> {
+    let mut servers: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
+    for tool in tools {
+        if let Some(server) = tool.server() {
+            let (calls, errors, count) = servers.entry(server).or_default();
+            *calls += tool.calls;
+            *errors += tool.errors;
+            *count += 1;
+        }
+    }
+    servers
+}
+
+fn mcp(servers: &BTreeMap<&str, (u64, u64, u64)>) -> Markup {
+    layout::table(
+        "MCP servers",
+        &html! {
+            th scope="col" { "Server" }
+            th.num scope="col" { "Tools" }
+            th.num scope="col" { "Calls" }
+            th.num scope="col" { "Errors" }
+        },
+        &html! {
+            @for (server, (calls, errors, tools)) in servers {
+                tr {
+                    td.main { bdi.tool { (format::clip(server, 80)) } }
+                    td.num { (format::count(*tools)) }
+                    td.num { (format::count(*calls)) }
+                    td.num { (failing(*errors, *calls)) }
+                }
+            }
+        },
+    )
+}
+
+/// How many people, and who they are.
+fn people(users: &[String]) -> Markup {
+    let mut names: Vec<String> = users
+        .iter()
+        .take(USERS_SHOWN)
+        .map(|user| format::clip(user, 40))
+        .collect();
+    if users.len() > USERS_SHOWN {
+        names.push(format!("and {} more", users.len() - USERS_SHOWN));
+    }
+    html! {
+        @match users {
+            [one] => bdi { (format::clip(one, 40)) },
+            _ => span title=(names.join(", ")) { (format::plural(users.len() as u64, "person", "people")) },
+        }
+    }
+}
+
+fn histogram(view: &Tools, calls: u64, errors: u64) -> Markup {
+    let hourly = view.selection.period() == Period::Day;
     let columns: Vec<Column> = view
         .bars
         .iter()
-        .map(|(start, calls)| Column {
+        .map(|(start, [calls, errors])| Column {
             start: *start,
-            parts: vec![*calls],
+            parts: vec![calls.saturating_sub(*errors), *errors],
             words: format!(
-                "{}: {}",
+                "{}: {}, {}",
                 if hourly {
                     format::hour(*start)
                 } else {
                     format::day(*start)
                 },
-                format::plural(*calls, "call", "calls")
+                format::plural(*calls, "call", "calls"),
+                format::plural(*errors, "error", "errors")
             ),
         })
         .collect();
-    let total = format::count(calls);
-    chart::bars("Calls", &total, &["a"], &columns, hourly, format::short)
+    let total = format!(
+        "{}, {}",
+        format::plural(calls, "call", "calls"),
+        format::plural(errors, "error", "errors")
+    );
+    html! {
+        div {
+            (chart::bars("Calls", &total, &["a", "bad"], &columns, hourly, format::short))
+            (chart::as_table(hourly, &columns))
+        }
+    }
 }
 
 fn sessions(frame: &Frame<'_>, view: &Tools) -> Markup {

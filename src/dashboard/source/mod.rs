@@ -8,8 +8,11 @@ mod read;
 
 use super::{
     layout::Frame,
-    sums::{self, ToolRow},
-    view::{Adoption, Filter, Model, Overview, Period, Rates, SessionPage, Sessions, Tools, Whose},
+    sums, talk,
+    view::{
+        Access, Adoption, Audit, Choices, Model, Models, Overview, Period, Rates, Selection,
+        Session, SessionPage, SessionRequests, Sessions, Tools, Totals, Whose,
+    },
 };
 use crate::{
     config::{Config, Provider, grant::Role},
@@ -19,13 +22,19 @@ use crate::{
     record::{Capture, Record, RequestId, SessionId, Timestamp},
     store::{self, AuditAction, AuditEntry, ReadError, Store, Writer},
 };
-use read::{active, failures, key_of, logins, mine, session, tool_sessions, usage};
-use std::{collections::BTreeSet, sync::Arc};
+use read::{Used, active, failures, health, key_of, logins, mine, session, tool_sessions};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 const SESSIONS_SHOWN: usize = 50;
 const REQUESTS_SHOWN: usize = 200;
 /// Sub-agents and forks that one page of a session lists.
 const CHILDREN_SHOWN: usize = 50;
+/// Requests of one page of a conversation.
+const TURNS_SHOWN: usize = 20;
+const AUDIT_SHOWN: usize = 100;
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +65,14 @@ impl Scope {
                 whose: Whose::Own,
                 user: Some(Arc::clone(&frame.caller.user)),
             },
+        }
+    }
+
+    /// A login that nobody has: no key is empty, so nothing is in it.
+    fn nobody(login: &str) -> Self {
+        Self {
+            whose: Whose::Person(login.to_owned()),
+            user: Some("".into()),
         }
     }
 
@@ -109,102 +126,179 @@ impl Source {
         .await
     }
 
+    /// The scope that an address narrows an admin's to; a user's stays as it is.
+    pub(in crate::dashboard) async fn narrowed(
+        &self,
+        scope: Scope,
+        selection: &Selection,
+    ) -> Result<Scope, Error> {
+        if scope.whose != Whose::Everyone || selection.user.is_empty() {
+            return Ok(scope);
+        }
+        let person = self.person(&selection.user).await?;
+        Ok(person.unwrap_or_else(|| Scope::nobody(&selection.user)))
+    }
+
     /// `/ui/`
     pub(in crate::dashboard) async fn overview(
         &self,
         scope: &Scope,
-        period: Period,
+        selection: Selection,
+        mut choices: Choices,
         now: Timestamp,
     ) -> Result<Overview, Error> {
         let scope = scope.clone();
         self.read(move |store| {
-            let rows = usage(store, &scope, period, now)?;
+            let (period, end) = (selection.period(), selection.end(now));
+            let used = Used::read(store, &scope, &selection, period, end)?;
+            let before = Timestamp(end.0.saturating_sub(period.length()));
+            let before = Used::read(store, &scope, &selection, period, before)?;
+            let logins = logins(store)?;
             let people = if scope.whose.many() {
-                sums::people(&rows, &logins(store)?)
+                sums::people(&used.rows, &logins)
             } else {
                 Vec::new()
             };
+            offer(&mut choices, &used, logins.into_values());
             Ok(Overview {
-                period,
-                bars: sums::bars(&rows, period, now),
-                models: sums::models(&rows),
+                bars: sums::bars(&used.rows, period, end),
+                before: Totals::sum(before.rows.iter().map(|row| &row.totals)),
+                models: sums::models(&used.rows),
                 people,
                 active: active(store, &scope, now)?,
-                errors: failures(store, &scope, period, now)?,
+                errors: failures(store, &scope, &selection, now)?,
                 whose: scope.whose,
+                selection,
+                choices,
             })
         })
         .await
     }
 
-    /// `/ui/logs/`; `models` are the ones to choose from.
+    /// The sessions that are active now, for the live part of the overview.
+    pub(in crate::dashboard) async fn active(
+        &self,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Error> {
+        let scope = scope.clone();
+        self.read(move |store| active(store, &scope, now)).await
+    }
+
+    /// `/ui/logs/`
     pub(in crate::dashboard) async fn sessions(
         &self,
         scope: &Scope,
-        filter: Filter,
-        models: Vec<String>,
+        selection: Selection,
+        mut choices: Choices,
+        now: Timestamp,
     ) -> Result<Sessions, Error> {
         let scope = scope.clone();
         self.read(move |store| {
-            let mut page = store::Page {
-                items: Vec::new(),
-                next: None,
-            };
-            let mut asked = scope.filter();
-            let mut nobody = false;
-            if scope.whose.many() && !filter.user.is_empty() {
-                asked.user = key_of(store, &filter.user)?;
-                nobody = asked.user.is_none();
-            }
-            let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-            asked.model = set(&filter.model);
-            asked.text = set(&filter.text);
-            if !nobody {
-                let cursor = filter.after.parse().ok();
-                page = store.sessions(&asked, cursor, SESSIONS_SHOWN)?;
-            }
-            let users = if scope.whose.many() {
-                let logins: BTreeSet<String> = logins(store)?.into_values().collect();
-                logins.into_iter().collect()
-            } else {
-                Vec::new()
-            };
+            let asked = read::filter(&scope, &selection, selection.period, now);
+            let cursor = selection.after.parse().ok();
+            let page = store.sessions(&asked, cursor, SESSIONS_SHOWN)?;
+            let all = Selection::default();
+            let used = Used::read(store, &scope, &all, Period::Week, now)?;
+            offer(&mut choices, &used, logins(store)?.into_values());
             Ok(Sessions {
                 rows: mine(&scope, page.items).map(session).collect(),
                 next: page.next.map(|id| id.to_string()),
                 whose: scope.whose,
-                filter,
-                users,
-                models,
+                selection,
+                choices,
             })
         })
         .await
     }
 
-    /// `/ui/sessions/<id>`; none when there is none in the scope.
+    /// `/ui/sessions/<id>`, as a conversation or as a table; none when there is none in the scope.
+    ///
+    /// Texts of another person's session go to the audit trail.
     pub(in crate::dashboard) async fn session(
         &self,
         scope: &Scope,
+        caller: &Caller,
         id: SessionId,
         after: &str,
+        as_table: bool,
+        now: Timestamp,
     ) -> Result<Option<SessionPage>, Error> {
         let scope = scope.clone();
         let cursor = after.parse().ok();
-        self.read(move |store| {
+        let owner: Arc<str> = Arc::clone(&caller.user);
+        let found = self.read(move |store| {
             let Some(found) = store.session(id)?.filter(|found| scope.holds(&found.user)) else {
                 return Ok(None);
             };
-            let mut page = store.session_requests(id, cursor, REQUESTS_SHOWN)?;
+            let shown = if as_table {
+                REQUESTS_SHOWN
+            } else {
+                TURNS_SHOWN
+            };
+            let mut page = store.session_requests(id, cursor, shown)?;
             page.items.retain(|record| scope.holds(&record.who.user));
             let children = store.session_children(id, CHILDREN_SHOWN)?;
-            Ok(Some(SessionPage {
+            let mut foreign = None;
+            let requests = if as_table {
+                SessionRequests::Table(page.items)
+            } else {
+                let mut captured = Vec::with_capacity(page.items.len());
+                for record in page.items {
+                    let capture = store.capture(record.id)?;
+                    if capture.is_some() && record.who.user != *owner {
+                        foreign = Some(record.who.login.clone());
+                    }
+                    captured.push((record, capture));
+                }
+                SessionRequests::Talk(talk::turns(captured))
+            };
+            let page = SessionPage {
                 session: session(found),
+                requests,
                 children: mine(&scope, children).map(session).collect(),
-                requests: page.items,
                 next: page.next.map(|id| id.to_string()),
-            }))
-        })
-        .await
+            };
+            Ok(Some((page, foreign)))
+        });
+        let Some((page, foreign)) = found.await? else {
+            return Ok(None);
+        };
+        if let Some(login) = foreign {
+            let (subject, detail) = (id.to_string(), format!("of {login}"));
+            self.audit(caller, AuditAction::ViewedCapture, subject, detail, now);
+        }
+        Ok(Some(page))
+    }
+
+    /// One session's summary; none when there is none in the scope.
+    pub(in crate::dashboard) async fn summary(
+        &self,
+        scope: &Scope,
+        id: SessionId,
+    ) -> Result<Option<Session>, Error> {
+        let found = self.read(move |store| store.session(id)).await?;
+        let found = found.filter(|found| scope.holds(&found.user));
+        Ok(found.map(session))
+    }
+
+    /// Notes that somebody did what others must be able to see.
+    pub(in crate::dashboard) fn audit(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        subject: String,
+        detail: String,
+        now: Timestamp,
+    ) {
+        self.writer.audit(AuditEntry {
+            at: now,
+            who: caller.user.to_string(),
+            login: caller.login.to_string(),
+            action,
+            subject,
+            detail,
+        });
     }
 
     /// One record; none when there is none in the scope.
@@ -227,14 +321,8 @@ impl Source {
         let id = record.id;
         let capture = self.read(move |store| store.capture(id)).await?;
         if capture.is_some() && *record.who.user != *caller.user {
-            self.writer.audit(AuditEntry {
-                at: now,
-                who: caller.user.to_string(),
-                login: caller.login.to_string(),
-                action: AuditAction::ViewedCapture,
-                subject: id.to_string(),
-                detail: format!("of {}", record.who.login),
-            });
+            let (subject, detail) = (id.to_string(), format!("of {}", record.who.login));
+            self.audit(caller, AuditAction::ViewedCapture, subject, detail, now);
         }
         Ok(capture)
     }
@@ -243,29 +331,25 @@ impl Source {
     pub(in crate::dashboard) async fn tools(
         &self,
         scope: &Scope,
-        period: Period,
+        selection: Selection,
+        mut choices: Choices,
         now: Timestamp,
     ) -> Result<Tools, Error> {
         let scope = scope.clone();
         self.read(move |store| {
-            let rows = store.tools(period.first_hour(now), now.hour(), scope.user())?;
-            let rows: Vec<ToolRow> = rows
-                .into_iter()
-                .filter(|(_, counters)| counters.calls > 0)
-                .map(|(key, counters)| ToolRow {
-                    hour: key.hour,
-                    user: key.user,
-                    tool: key.tool,
-                    calls: counters.calls,
-                })
-                .collect();
-            let (bars, rows) = sums::tools(&rows, &logins(store)?, period, now);
+            let (period, end) = (selection.period(), selection.end(now));
+            let rows = read::tools(store, &scope, period, end)?;
+            let logins = logins(store)?;
+            let (bars, rows) = sums::tools(&rows, &logins, period, end);
+            let sessions = tool_sessions(store, &scope, &selection, now)?;
+            offer(&mut choices, &Used::default(), logins.into_values());
             Ok(Tools {
-                period,
                 bars,
                 rows,
-                sessions: tool_sessions(store, &scope, period, now)?,
+                sessions,
                 whose: scope.whose,
+                selection,
+                choices,
             })
         })
         .await
@@ -275,51 +359,182 @@ impl Source {
     pub(in crate::dashboard) async fn adoption(
         &self,
         scope: &Scope,
-        period: Period,
+        selection: Selection,
+        mut choices: Choices,
         now: Timestamp,
     ) -> Result<Adoption, Error> {
         let scope = scope.clone();
         self.read(move |store| {
-            let rows = usage(store, &scope, period, now)?;
-            let (bars, models, people) = sums::adoption(&rows, &logins(store)?, period, now);
+            let (period, end) = (selection.period(), selection.end(now));
+            let used = Used::read(store, &scope, &selection, period, end)?;
+            let users = store.users()?.into_iter();
+            let first: HashMap<String, Timestamp> =
+                users.map(|user| (user.user, user.first)).collect();
+            let logins = logins(store)?;
+            let (bars, models, people) = sums::adoption(&used.rows, &logins, period, end);
+            offer(&mut choices, &used, logins.into_values());
             Ok(Adoption {
                 whose: scope.whose,
-                period,
                 bars,
+                weeks: sums::weeks(&used.rows, &first, period, end),
                 models,
                 people,
+                popular: sums::popular(&used.rows),
+                selection,
+                choices,
             })
+        })
+        .await
+    }
+
+    /// `/ui/models/`: `rows` come from the configuration, how the providers did from the records.
+    pub(in crate::dashboard) async fn models(
+        &self,
+        scope: &Scope,
+        period: Period,
+        rows: Vec<Model>,
+        now: Timestamp,
+    ) -> Result<Models, Error> {
+        let scope = scope.clone();
+        self.read(move |store| {
+            Ok(Models {
+                period,
+                admin: scope.whose.many(),
+                health: health(store, &scope, period, now)?,
+                rows,
+            })
+        })
+        .await
+    }
+
+    /// `/ui/audit/`
+    pub(in crate::dashboard) async fn trail(&self, after: &str) -> Result<Audit, Error> {
+        let cursor: Option<RequestId> = after.parse().ok();
+        self.read(move |store| {
+            let page = store.audit(cursor, AUDIT_SHOWN)?;
+            Ok(Audit {
+                rows: page.items,
+                next: page.next.map(|id| id.to_string()),
+                later: cursor.is_some(),
+            })
+        })
+        .await
+    }
+
+    /// Everybody's logins, in order.
+    pub(in crate::dashboard) async fn logins(&self) -> Result<Vec<String>, Error> {
+        self.read(|store| {
+            let logins: BTreeSet<String> = logins(store)?.into_values().collect();
+            Ok(logins.into_iter().collect())
         })
         .await
     }
 }
 
-/// What the caller may use: by the same decision that lets requests through.
+/// Completes what a page can be narrowed to; only admins choose among people.
+fn offer(choices: &mut Choices, used: &Used, logins: impl Iterator<Item = String>) {
+    if !choices.users.is_empty() {
+        let logins: BTreeSet<String> = logins.collect();
+        choices.users = logins.into_iter().collect();
+    }
+    choices.clients = used.clients.iter().map(ToString::to_string).collect();
+}
+
+/// What is configured, for an admin, or what the caller may use: by the decision that lets requests through.
 pub(in crate::dashboard) fn models(
     config: &Config,
     caller: &Arc<Caller>,
+    role: Role,
     rates: impl Fn(&Provider, &str) -> Option<Rates>,
 ) -> Vec<Model> {
-    let visible = policy::visible_models(config, caller).into_iter();
-    let models = visible.map(|visible| {
-        let main = visible
-            .dialects
-            .iter()
-            .map(|dialect| dialect.main_endpoint());
-        let endpoints: Vec<Endpoint> = main.collect();
-        let direct = endpoints.iter().any(|endpoint| {
-            policy::decide(config, caller, &visible.model, *endpoint)
+    let mut rows: Vec<Model> = Vec::new();
+    for visible in policy::visible_models(config, caller) {
+        let mut row = model(&visible.provider, &visible.model, &rates);
+        row.mine = true;
+        row.shadowed = !endpoints(&visible.provider).any(|endpoint| {
+            policy::decide(config, caller, &visible.model, endpoint)
                 .is_ok_and(|permit| permit.provider().id == visible.provider.id)
         });
-        Model {
-            name: visible.model.to_string(),
-            provider: visible.provider.id.to_string(),
-            provider_name: visible.provider.name.clone(),
-            description: visible.provider.description.clone(),
-            paths: endpoints.into_iter().map(Endpoint::path).collect(),
-            rates: rates(&visible.provider, &visible.model),
-            shadowed: !direct,
+        rows.push(row);
+    }
+    if role == Role::Admin {
+        for provider in config.providers.values() {
+            for name in &provider.models {
+                let known = |row: &Model| row.provider == *provider.id && row.name == **name;
+                if !rows.iter().any(known) {
+                    rows.push(model(provider, name, &rates));
+                }
+            }
         }
-    });
-    models.collect()
+        for row in &mut rows {
+            row.open_to = policy::open_to(config, &row.provider, &row.name);
+        }
+    }
+    rows
+}
+
+fn endpoints(provider: &Provider) -> impl Iterator<Item = Endpoint> + '_ {
+    let all = Endpoint::ALL.into_iter();
+    all.filter(|endpoint| endpoint.served_by(&provider.dialects))
+}
+
+fn model(
+    provider: &Arc<Provider>,
+    name: &str,
+    rates: &impl Fn(&Provider, &str) -> Option<Rates>,
+) -> Model {
+    Model {
+        name: name.to_owned(),
+        provider: provider.id.to_string(),
+        provider_name: provider.name.clone(),
+        description: provider.description.clone(),
+        formats: provider.dialects.iter().map(|it| it.as_str()).collect(),
+        paths: endpoints(provider).map(Endpoint::path).collect(),
+        rates: rates(provider, name),
+        shadowed: false,
+        open_to: Vec::new(),
+        mine: false,
+    }
+}
+
+/// What somebody may do, and which grant says so: by the functions that decide requests.
+pub(in crate::dashboard) fn access(
+    config: &Config,
+    who: &str,
+    known: Option<Arc<Caller>>,
+    model: &str,
+    endpoint: &str,
+) -> Access {
+    let mut access = Access {
+        who: who.to_owned(),
+        model: model.to_owned(),
+        endpoint: endpoint.to_owned(),
+        known: known.is_some(),
+        ..Access::default()
+    };
+    if who.is_empty() {
+        return access;
+    }
+    let caller = known.unwrap_or_else(|| Arc::new(Caller::named(who)));
+    access.role = policy::role(config, &caller).map(|(role, grant)| (role.as_str(), grant));
+    for visible in policy::visible_models(config, &caller) {
+        let name = format!("{}/{}", visible.provider.id, visible.model);
+        let permit = endpoints(&visible.provider)
+            .find_map(|endpoint| policy::decide(config, &caller, &name, endpoint).ok());
+        if let Some(permit) = permit {
+            access.models.push((name, permit.grant().to_owned()));
+        }
+    }
+    if !model.is_empty() {
+        let mut all = Endpoint::ALL.into_iter();
+        let endpoint = all.find(|it| it.as_str() == endpoint).or_else(|| {
+            // The first that would serve it, so that a question without an endpoint has a useful answer.
+            let mut all = Endpoint::ALL.into_iter();
+            all.find(|it| policy::decide(config, &caller, model, *it).is_ok())
+        });
+        let endpoint = endpoint.unwrap_or(Endpoint::AnthropicMessages);
+        access.endpoint = endpoint.as_str().to_owned();
+        access.lines = policy::explain(config, &caller, model, endpoint);
+    }
+    access
 }

@@ -5,13 +5,16 @@
 use super::{REQUESTS_SHOWN, Scope};
 use crate::{
     dashboard::{
-        sums::{Logins, Row},
-        view::{Period, Session, SessionTools, Totals},
+        sums::{Logins, Row, Texts, ToolRow},
+        view::{Health, Period, Selection, Session, SessionTools, Status, Totals},
     },
     record::{CostState, End, Record, RequestId, Timestamp},
-    store::{self, Counters, ReadError, StatusClass, Store, UsageKey},
+    store::{self, Counters, ReadError, StatusClass, Store, UsageRow},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 const MINUTE: u64 = 60_000;
 /// A session without requests under way counts as active for so long.
@@ -37,40 +40,166 @@ pub(super) fn key_of(store: &Store, login: &str) -> Result<Option<String>, ReadE
     Ok(named.max_by_key(|user| user.last).map(|user| user.user))
 }
 
-pub(super) fn usage(
-    store: &Store,
-    scope: &Scope,
-    period: Period,
-    now: Timestamp,
-) -> Result<Vec<Row>, ReadError> {
-    let rows = store.usage(period.first_hour(now), now.hour(), scope.user())?;
-    Ok(rows.into_iter().map(row).collect())
+/// The counters of a period as rows, and the clients that have any.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    pub(super) rows: Vec<Row>,
+    /// Before the selection narrows them.
+    pub(super) clients: BTreeSet<Arc<str>>,
 }
 
-fn row((key, counters): (UsageKey, Counters)) -> Row {
+impl Used {
+    pub(super) fn read(
+        store: &Store,
+        scope: &Scope,
+        selection: &Selection,
+        period: Period,
+        end: Timestamp,
+    ) -> Result<Self, ReadError> {
+        let mut used = Self::default();
+        let mut texts = [(); 4].map(|()| Texts::default());
+        let hours = (period.first_hour(end), end.hour());
+        store.fold_usage(hours.0, hours.1, scope.user(), |row, counters| {
+            let client = texts[3].get(row.client);
+            if !used.clients.contains(&client) {
+                used.clients.insert(Arc::clone(&client));
+            }
+            if !selected(selection, row) {
+                return;
+            }
+            used.rows.push(Row {
+                hour: row.hour,
+                user: texts[0].get(row.user),
+                provider: texts[1].get(row.provider),
+                model: texts[2].get(row.model),
+                client,
+                class: row.class,
+                end: row.end,
+                totals: totals(row, counters),
+            });
+        })?;
+        Ok(used)
+    }
+}
+
+fn selected(selection: &Selection, row: &UsageRow<'_>) -> bool {
+    let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+    is(&selection.model, row.model)
+        && is(&selection.provider, row.provider)
+        && is(&selection.client, row.client)
+        && selection
+            .status
+            .is_none_or(|status| status.holds(row.class, row.end))
+}
+
+fn totals(row: &UsageRow<'_>, counters: &Counters) -> Totals {
     let bad_end = matches!(
-        key.end,
+        row.end,
         End::Refused | End::UpstreamError | End::Timeout | End::Interrupted
     );
     let bad_class = matches!(
-        key.class,
+        row.class,
         StatusClass::ClientError | StatusClass::ServerError
     );
     let when = |yes: bool| if yes { counters.requests } else { 0 };
-    Row {
-        hour: key.hour,
-        totals: Totals {
-            requests: counters.requests,
-            failed: when(bad_end || bad_class),
-            usage: counters.usage,
-            cost: counters.cost_pico,
-            unpriced: when(key.cost == CostState::Unpriced),
-            estimated: counters.estimated,
-        },
-        user: key.user,
-        provider: key.provider,
-        model: key.model,
+    Totals {
+        requests: counters.requests,
+        failed: when(bad_end || bad_class),
+        usage: counters.usage,
+        cost: counters.cost_pico,
+        unpriced: when(row.cost == CostState::Unpriced),
+        estimated: counters.estimated,
     }
+}
+
+/// Tool calls of a period.
+pub(super) fn tools(
+    store: &Store,
+    scope: &Scope,
+    period: Period,
+    end: Timestamp,
+) -> Result<Vec<ToolRow>, ReadError> {
+    let mut rows = Vec::new();
+    let (mut users, mut tools) = (Texts::default(), Texts::default());
+    let hours = (period.first_hour(end), end.hour());
+    store.fold_tools(
+        hours.0,
+        hours.1,
+        scope.user(),
+        |hour, user, tool, counters| {
+            if counters.calls > 0 || counters.errors > 0 {
+                rows.push(ToolRow {
+                    hour,
+                    user: users.get(user),
+                    tool: tools.get(tool),
+                    calls: counters.calls,
+                    errors: counters.errors,
+                    timed: counters.timed,
+                    duration_ms: counters.duration_ms,
+                });
+            }
+        },
+    )?;
+    Ok(rows)
+}
+
+/// How each provider did.
+pub(super) fn health(
+    store: &Store,
+    scope: &Scope,
+    period: Period,
+    end: Timestamp,
+) -> Result<Vec<Health>, ReadError> {
+    let mut sums: BTreeMap<Arc<str>, (Health, Counters)> = BTreeMap::new();
+    let mut texts = Texts::default();
+    let hours = (period.first_hour(end), end.hour());
+    store.fold_usage(hours.0, hours.1, scope.user(), |row, counters| {
+        if row.provider.is_empty() || row.end == End::Refused {
+            return;
+        }
+        let (health, sum) = sums.entry(texts.get(row.provider)).or_default();
+        let broke = matches!(row.end, End::UpstreamError | End::Timeout);
+        if broke || row.class == StatusClass::ServerError {
+            health.failed += counters.requests;
+        } else if row.class == StatusClass::ClientError {
+            health.refused += counters.requests;
+        }
+        sum.add(counters);
+    })?;
+    let health = sums.into_iter().map(|(provider, (health, sum))| Health {
+        provider: provider.to_string(),
+        requests: sum.requests,
+        first_byte: sum.first_byte,
+        total: sum.total,
+        ..health
+    });
+    Ok(health.collect())
+}
+
+/// A selection as the store's filter; without a period, of all times.
+pub(super) fn filter(
+    scope: &Scope,
+    selection: &Selection,
+    period: Option<Period>,
+    now: Timestamp,
+) -> store::Filter {
+    let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let end = selection.end(now);
+    let mut filter = store::Filter {
+        model: set(&selection.model),
+        provider: set(&selection.provider),
+        client: set(&selection.client),
+        text: set(&selection.text),
+        from: period.and_then(|period| period.starts(end).first().copied()),
+        to: set(&selection.until).map(|_| Timestamp(end.0 + 1)),
+        ..scope.filter()
+    };
+    match selection.status {
+        Some(Status::Class(class)) => filter.class = Some(class),
+        Some(Status::End(end)) => filter.end = Some(end),
+        None => {}
+    }
+    filter
 }
 
 pub(super) fn session(found: store::Session) -> Session {
@@ -132,10 +261,10 @@ pub(super) fn active(
 pub(super) fn failures(
     store: &Store,
     scope: &Scope,
-    period: Period,
+    selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<Record>, ReadError> {
-    let from = period.starts(now).first().copied();
+    let narrowed = filter(scope, selection, Some(selection.period()), now);
     let ends = [
         End::Refused,
         End::UpstreamError,
@@ -143,20 +272,21 @@ pub(super) fn failures(
         End::Interrupted,
     ];
     let classes = [StatusClass::ClientError, StatusClass::ServerError];
-    let base = || store::Filter {
-        from,
-        ..scope.filter()
+    let filters: Vec<store::Filter> = if selection.status.is_some() {
+        vec![narrowed]
+    } else {
+        let by_end = ends.map(|end| store::Filter {
+            end: Some(end),
+            ..narrowed.clone()
+        });
+        let by_class = classes.map(|class| store::Filter {
+            class: Some(class),
+            ..narrowed.clone()
+        });
+        by_end.into_iter().chain(by_class).collect()
     };
-    let by_end = ends.map(|end| store::Filter {
-        end: Some(end),
-        ..base()
-    });
-    let by_class = classes.map(|class| store::Filter {
-        class: Some(class),
-        ..base()
-    });
     let mut found: BTreeMap<RequestId, Record> = BTreeMap::new();
-    for filter in by_end.iter().chain(&by_class) {
+    for filter in &filters {
         let page = store.requests(filter, None, FAILURES_SHOWN)?;
         let failed = page.items.into_iter().filter(store::failed);
         let failed = failed.filter(|record| scope.holds(&record.who.user));
@@ -169,14 +299,11 @@ pub(super) fn failures(
 pub(super) fn tool_sessions(
     store: &Store,
     scope: &Scope,
-    period: Period,
+    selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<SessionTools>, ReadError> {
-    let filter = store::Filter {
-        from: period.starts(now).first().copied(),
-        ..scope.filter()
-    };
-    let late = store.sessions(&filter, None, TOOL_SESSIONS_SEARCHED)?;
+    let asked = filter(scope, selection, Some(selection.period()), now);
+    let late = store.sessions(&asked, None, TOOL_SESSIONS_SEARCHED)?;
     let with_tools = mine(scope, late.items).filter(|session| session.tools > 0);
     let mut shown = Vec::new();
     for found in with_tools.take(TOOL_SESSIONS_SHOWN) {

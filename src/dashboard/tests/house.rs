@@ -216,6 +216,8 @@ impl House {
             state: Box::new(move || shown_state.lock().clone()),
             document: Arc::new(move || shown_document.lock().clone()),
             rates: Box::new(|_, _, model| rates(model)),
+            known: Box::new(|_| None),
+            open: live::Open::default(),
         };
         Self {
             dashboard,

@@ -8,6 +8,7 @@ use crate::{
     record::{CaptureMode, Record, RequestId, SessionId},
     store::AuditAction,
 };
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use route::Side;
 
 /// Every route, those with an id of Bob's data, and of nothing.
@@ -28,8 +29,16 @@ fn routes() -> Vec<Route> {
         Route::Models,
         Route::Person("bob@example.com".into()),
         Route::Person("nobody@example.com".into()),
+        Route::People,
+        Route::Json(bobs_request()),
+        Route::Json(nothing),
+        Route::Connect,
+        Route::Access,
+        Route::Audit,
+        Route::Live,
         Route::Settings,
         Route::Style,
+        Route::Script,
         Route::Icon,
         Route::Slash("/ui/"),
     ]
@@ -42,15 +51,21 @@ fn expected(route: &Route) -> [u16; 3] {
         | Route::Logs
         | Route::Tools
         | Route::Adoption
+        | Route::People
         | Route::Models
+        | Route::Connect
+        | Route::Live
         | Route::Style
+        | Route::Script
         | Route::Icon => [200, 200, 200],
         Route::Session(id) if *id == BOBS => [200, 200, 404],
-        Route::Request(id) | Route::Body(id, _) if *id == bobs_request() => [200, 200, 404],
-        Route::Session(_) | Route::Request(_) | Route::Body(..) => [404, 404, 404],
+        Route::Request(id) | Route::Body(id, _) | Route::Json(id) if *id == bobs_request() => {
+            [200, 200, 404]
+        }
+        Route::Session(_) | Route::Request(_) | Route::Body(..) | Route::Json(_) => [404, 404, 404],
         Route::Person(login) if login == "bob@example.com" => [200, 403, 403],
         Route::Person(_) => [404, 403, 403],
-        Route::Settings => [200, 403, 403],
+        Route::Settings | Route::Access | Route::Audit => [200, 403, 403],
         Route::Slash(_) => [308, 308, 308],
     }
 }
@@ -87,7 +102,11 @@ fn secured(rsp: &Response<Bytes>) {
     assert_eq!(header("content-security-policy"), Some(POLICY));
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
     assert_eq!(header("referrer-policy"), Some("no-referrer"));
-    let asset = ["text/css; charset=utf-8", "image/svg+xml"];
+    let asset = [
+        "text/css; charset=utf-8",
+        "text/javascript; charset=utf-8",
+        "image/svg+xml",
+    ];
     let kind = header("content-type").expect("a type");
     let caching = if asset.contains(&kind) {
         "public, max-age=31536000, immutable"
@@ -109,8 +128,24 @@ async fn another_user_never_sees_a_word_of_bobs_data() {
         "model=claude-haiku-4-5",
         "period=90d",
         "after=req_ffffffffffffffffffffffffffffffff",
+        "client=claude-code",
+        "provider=anthropic",
+        "status=upstream_error",
+        "status=5xx&period=90d",
+        "until=2026-11-23",
+        "who=bob%40example.com",
+        "session=ses_00000000000000000000000000000b0b",
     ] {
-        for route in [Route::Logs, Route::Overview, Route::Tools, Route::Adoption] {
+        for route in [
+            Route::Logs,
+            Route::Overview,
+            Route::Tools,
+            Route::Adoption,
+            Route::People,
+            Route::Models,
+            Route::Connect,
+            Route::Live,
+        ] {
             addresses.push(format!("{}?{query}", route.path()));
         }
     }
@@ -233,17 +268,23 @@ async fn looking_at_anothers_texts_is_in_the_audit_trail() {
     house
         .ask(&dora(), Role::Admin, &Route::Request(bodiless_id).path())
         .await;
+    let table = format!("{}?view=requests", Route::Session(BOBS).path());
+    house.ask(&dora(), Role::Admin, &table).await;
     house
-        .ask(&dora(), Role::Admin, &Route::Session(BOBS).path())
+        .ask(&bob(), Role::User, &Route::Session(BOBS).path())
         .await;
+    house.ask(&bob(), Role::User, &Route::People.path()).await;
     house.writer.flush().await.unwrap();
     assert_eq!(house.store.audit(None, 10).unwrap().items, []);
 
     house.ask(&dora(), Role::Admin, &request).await;
     house.ask(&dora(), Role::Admin, &body).await;
+    house
+        .ask(&dora(), Role::Admin, &Route::Json(bobs_request()).path())
+        .await;
     house.writer.flush().await.unwrap();
     let trail = house.store.audit(None, 10).unwrap().items;
-    assert_eq!(trail.len(), 2);
+    assert_eq!(trail.len(), 3);
     for entry in trail {
         assert_eq!(entry.action, AuditAction::ViewedCapture);
         assert_eq!(
@@ -253,6 +294,19 @@ async fn looking_at_anothers_texts_is_in_the_audit_trail() {
         assert_eq!(entry.subject, bobs_request().to_string());
         assert_eq!(entry.detail, "of bob@example.com");
     }
+
+    // A conversation is texts, too; a table of people is an export.
+    house
+        .ask(&dora(), Role::Admin, &Route::Session(BOBS).path())
+        .await;
+    house.ask(&dora(), Role::Admin, &Route::People.path()).await;
+    house.writer.flush().await.unwrap();
+    let trail = house.store.audit(None, 2).unwrap().items;
+    assert_eq!(trail[0].action, AuditAction::Exported);
+    assert_eq!(trail[1].action, AuditAction::ViewedCapture);
+    assert_eq!(trail[1].subject, BOBS.to_string());
+    let page = house.ask(&dora(), Role::Admin, &Route::Audit.path()).await;
+    assert!(text(&page).contains("opened texts") && text(&page).contains("people.csv"));
 }
 
 #[tokio::test]

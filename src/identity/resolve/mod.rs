@@ -100,6 +100,17 @@ impl Cache {
 // === impl Resolver ===
 
 impl<W: WhoIs> Resolver<W> {
+    /// The caller of that login as it was last answered: for pages that explain, never for a decision.
+    pub fn last_known(&self, login: &str) -> Option<Arc<Caller>> {
+        let cache = self.cache.lock();
+        let answered = cache.slots.values().filter_map(|slot| {
+            let caller = slot.answer.get()?.as_ref().ok()?;
+            (*caller.login == *login).then_some((slot.asked, caller))
+        });
+        let (_, caller) = answered.max_by_key(|(asked, _)| *asked)?;
+        Some(Arc::clone(caller))
+    }
+
     /// Resolves by these answers; `capabilities` are the names of our capability in the tailnet policy.
     pub fn new(whois: W, capabilities: Vec<String>) -> Self {
         Self {

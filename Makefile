@@ -74,8 +74,9 @@ clients: lab ## Real clients (npm and PyPI packages) against the gateway
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --test suite clients:: -- --include-ignored --test-threads 1
 
-soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, and the race detector
+soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, the race detector, and fuzzing
 	@scripts/setup test
+	@scripts/fuzz 60
 	@(cd vendor/libtailscale && ../../scripts/in-namespace go test -race ./...)
 	cargo build --locked --release --workspace --all-targets
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \

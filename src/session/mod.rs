@@ -39,6 +39,8 @@ const WINDOW: u64 = 24 * 3_600_000;
 const CALL_ANCHORS: usize = 16;
 /// Tool calls of one reply whose results are waited for.
 const CALLS_TIMED: usize = 64;
+/// Characters that a client's own id of a call must have to be an anchor.
+const OWN_CALL: usize = 16;
 
 /// The sessions of the last day.
 #[derive(Debug)]
@@ -233,6 +235,14 @@ impl Sessions {
         };
         for tool in calls().take(CALL_ANCHORS) {
             anchors.push(anchor(user, Kind::Call, tool.call.as_bytes()));
+        }
+        // A client's own ids are first seen in requests; short ones are counters, which every conversation has.
+        let own = |call: &&String| request.session.client_calls && call.len() >= OWN_CALL;
+        for call in request.session.calls.iter().filter(own).take(CALL_ANCHORS) {
+            let anchor = anchor(user, Kind::Call, call.as_bytes());
+            if !anchors.contains(&anchor) {
+                anchors.push(anchor);
+            }
         }
         {
             let context = Context::of(&request.prefix);

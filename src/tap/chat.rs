@@ -66,6 +66,18 @@ pub(super) fn history<'a>(
     });
 }
 
+/// Reads the `prompt` of the old completions: a text, or several.
+pub(super) fn prompt(raw: Raw<'_>, conversation: &mut Conversation<'_>) {
+    if let Some(text) = json::string(raw) {
+        conversation.text(Role::User, &text);
+    }
+    json::elements(raw, |one| {
+        if let Some(text) = json::string(one) {
+            conversation.text(Role::User, &text);
+        }
+    });
+}
+
 /// A tool call, or a fragment of one.
 #[derive(Default)]
 struct Call<'a> {
@@ -108,7 +120,17 @@ impl<'a> Call<'a> {
 
 /// Reads a whole reply.
 pub(super) fn completion(reply: &mut Reply, raw: Raw<'_>) {
-    json::members(raw, |key, value| head(reply, key, value));
+    let (mut usage, mut timings) = (false, None);
+    json::members(raw, |key, value| {
+        usage |= key == "usage" && json::is_object(value);
+        match key {
+            "timings" => timings = Some(value),
+            _ => head(reply, key, value),
+        }
+    });
+    if let Some(timings) = timings.filter(|_| !usage) {
+        timed(reply, timings);
+    }
     if let Some(choices) = json::get(raw, "choices") {
         json::elements(choices, |choice| self::choice(reply, choice, "message"));
     }
@@ -118,17 +140,22 @@ pub(super) fn completion(reply: &mut Reply, raw: Raw<'_>) {
 /// Reads the data of one event of a stream.
 pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
     if data.trim() == DONE {
-        reply.finished = true;
+        // Some servers end a stream properly after an error that cut it.
+        reply.finished |= !reply.error;
         return Ok(());
     }
-    let (mut choices, mut usage) = (None, false);
+    let (mut choices, mut usage, mut timings) = (None, false, None);
     json::object(data, |key, value| match key {
         "choices" => choices = Some(value),
+        "timings" => timings = Some(value),
         other => {
             usage |= other == "usage" && json::is_object(value);
             head(reply, other, value);
         }
     })?;
+    if let Some(timings) = timings.filter(|_| !usage) {
+        timed(reply, timings);
+    }
     if let Some(choices) = choices {
         reply.started = true;
         reply.finished |= usage && is_empty_list(choices);
@@ -168,17 +195,27 @@ fn head(reply: &mut Reply, key: &str, value: Raw<'_>) {
 /// Reads a choice; what it says stands under `place`.
 fn choice(reply: &mut Reply, raw: Raw<'_>, place: &str) {
     let (mut index, mut said) = (0, None);
+    let (mut finish, mut stop) = (None, None);
     json::members(raw, |key, value| match key {
         "index" => index = json::count(value).unwrap_or(0),
-        "finish_reason" => {
-            if let Some(reason) = json::string(value).and_then(|reason| short(&reason)) {
-                reply.stop_reason = Some(reason);
+        "finish_reason" => finish = json::string(value).and_then(|reason| short(&reason)),
+        // Models on Bedrock call it so; others say there which text they stopped at.
+        "stop_reason" => stop = json::string(value).and_then(|reason| short(&reason)),
+        "usage" => usage(reply, value),
+        // The old completions.
+        "text" => {
+            if let Some(text) = json::string(value) {
+                if index == 0 {
+                    reply.say(&text);
+                } else {
+                    reply.show(&text);
+                }
             }
         }
-        "usage" => usage(reply, value),
         other if other == place => said = Some(value),
         _ => {}
     });
+    reply.stop_reason = finish.or(stop).or(reply.stop_reason.take());
     let Some(said) = said else { return };
     json::members(said, |key, value| match key {
         // The history that comes back holds one choice: the first is the best guess.
@@ -227,6 +264,18 @@ pub(super) fn usage(reply: &mut Reply, raw: Raw<'_>) {
         "completion_tokens" => last(&mut counts.output, value),
         "prompt_tokens_details" => input_details(counts, value),
         "completion_tokens_details" => output_details(counts, value),
+        _ => {}
+    });
+}
+
+/// Reads the `timings` of llama.cpp, which are there when no usage was asked for.
+fn timed(reply: &mut Reply, raw: Raw<'_>) {
+    let counts = &mut reply.counts;
+    let last = |known: &mut Option<u64>, value| *known = json::count(value).or(*known);
+    json::members(raw, |key, value| match key {
+        "prompt_n" => last(&mut counts.input, value),
+        "cache_n" => last(&mut counts.cache_read, value),
+        "predicted_n" => last(&mut counts.output, value),
         _ => {}
     });
 }

@@ -44,6 +44,8 @@ pub struct SessionHints {
     pub previous_response: Option<String>,
     /// Ids of tool calls in the history, the newest first.
     pub calls: Vec<String>,
+    /// These ids are the client's own, so that requests are where they are first seen (Gemini).
+    pub client_calls: bool,
     /// The hash of the history at the end of each reply in it, the longest last.
     pub replies: Vec<u64>,
     /// The hash of the whole history: what the answer will be chained to.
@@ -142,15 +144,18 @@ impl<'a> Conversation<'a> {
 
     /// The result of a call. Its texts, joined, are `text`.
     pub(super) fn result(&mut self, id: &str, failed: bool, text: &str) {
+        let mut calls = self.open.iter().rev();
+        let name = calls
+            .find(|(call, _)| call == id)
+            .map(|(_, name)| name.clone());
+        self.named_result(id, &name.unwrap_or_default(), failed, text);
+    }
+
+    /// The result of a call of that tool.
+    pub(super) fn named_result(&mut self, id: &str, name: &str, failed: bool, text: &str) {
         self.enter(Role::User);
         self.turn.result(&visible(text));
         if self.results.len() < RESULTS {
-            let name = self
-                .open
-                .iter()
-                .rev()
-                .find(|(call, _)| call == id)
-                .map_or("", |(_, name)| name);
             self.results.push(ToolCall {
                 name: clip(name, NAME).to_owned(),
                 call: clip(id, NAME).to_owned(),

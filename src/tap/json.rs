@@ -52,6 +52,15 @@ pub(super) fn elements<'a>(raw: Raw<'a>, each: impl FnMut(Raw<'a>)) {
     Scan::inside(raw, b'[').for_each(each);
 }
 
+/// Calls `each` with every element, or with the one object that stands for a list of one (protobuf in JSON).
+pub(super) fn one_or_many<'a>(raw: Raw<'a>, mut each: impl FnMut(Raw<'a>)) {
+    if is_object(raw) {
+        each(raw);
+    } else {
+        elements(raw, each);
+    }
+}
+
 /// The values inside a container, one after the other; the keys of an object are values too.
 struct Scan<'a> {
     text: &'a str,
@@ -147,6 +156,33 @@ pub(super) fn string(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     } else {
         Some(Cow::Borrowed(inner))
     }
+}
+
+/// The value as it is written in least space: no white space between tokens, and no escapes that need not be (`\u003c` is
+/// `<`). Programs differ in both.
+pub(super) fn plain(raw: Raw<'_>) -> Cow<'_, str> {
+    let text = raw.get();
+    if memchr::memchr3(b'\\', b' ', b'\n', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let (scan, mut at) = (Scan { text, at: 0 }, 0);
+    let between = |plain: &mut String, text: &str| {
+        plain.extend(text.split_ascii_whitespace());
+    };
+    while let Some(found) = memchr::memchr(b'"', &text.as_bytes()[at..]) {
+        let begin = at + found;
+        let end = scan.string_end(begin + 1);
+        let token = Raw(&text[begin..end]);
+        between(&mut plain, &text[at..begin]);
+        match string(token).filter(|_| token.0.contains('\\')) {
+            Some(string) => plain.push_str(&serde_json::Value::from(string).to_string()),
+            None => plain.push_str(token.0),
+        }
+        at = end;
+    }
+    between(&mut plain, &text[at..]);
+    Cow::Owned(plain)
 }
 
 /// A count: a whole number, or one written with a fraction of zero.
@@ -277,6 +313,24 @@ mod tests {
                 seen.insert(key.to_owned(), rebuild(value));
             });
             prop_assert_eq!(whole.is_ok().then_some(Value::Object(seen)), json.is_object().then_some(json));
+        }
+    }
+
+    #[test]
+    fn escapes_and_spaces_that_need_not_be_are_gone() {
+        for (escaped, text) in [
+            (
+                r#"{"a\u003c":"\u003cb\u003e \"\n\u00e9\/", "n":1}"#,
+                r#"{"a<":"<b> \"\né/","n":1}"#,
+            ),
+            (
+                r#"["\ud83c\udf0d","\ud800","\\"]"#,
+                r#"["🌍","\ud800","\\"]"#,
+            ),
+            ("{\n  \"a b\": [1, true]\n}", r#"{"a b":[1,true]}"#),
+            (r#"{"a":"b"}"#, r#"{"a":"b"}"#),
+        ] {
+            assert_eq!(plain(parse(escaped).unwrap()), text);
         }
     }
 

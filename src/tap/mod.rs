@@ -1,17 +1,25 @@
 //! The parser that reads a copy of the bytes that pass.
 //!
 //! Owns: what is read out of a request ([`read_request`]) and out of a response ([`ResponseTap`]): model, usage, tools,
-//! the marks by which `session` recognises a conversation, and the hashes by which it watches prompt caches. In: bytes, in any split. Out: facts.
-//! `json`, `sse`, `decode` and `turn` are the tools; `anthropic`, `chat` and `responses` know one dialect each: a new
-//! dialect is one more file and one more arm where they are chosen.
+//! the marks by which `session` recognises a conversation, and the hashes by which it watches prompt caches. In: bytes, in
+//! any split. Out: facts.
+//! `json`, `decode` and `turn` are the tools; `sse`, `array` and `frames` the three forms of a stream; `anthropic`, `chat`,
+//! `responses`, `gemini`, `converse` and `bedrock` know one dialect each: a new dialect is one more file and one more arm
+//! where they are chosen.
 //! Must not know: callers, providers, the store. Nothing here can fail a request, except that a body without a readable
 //! model cannot be routed; everything is bounded, and what is not understood is counted, not guessed.
 
 mod anthropic;
+mod array;
+mod bedrock;
 mod chat;
 mod conversation;
+mod converse;
 mod decode;
+mod frames;
+mod gemini;
 mod json;
+mod partial;
 mod prefix;
 mod references;
 mod reply;
@@ -24,7 +32,9 @@ mod turn;
 mod usage_chunk;
 mod workspace;
 
+pub use array::{ArrayItem, ArraySplitter};
 pub use conversation::SessionHints;
+pub use frames::{FrameDecoder, FrameItem};
 pub use prefix::Prefix;
 pub use references::REFERENCES;
 pub use reply::Unstated;

@@ -66,9 +66,14 @@ pub(super) fn find(dialect: Dialect, text: &str, places: &Places<'_>) -> Vec<Str
             });
         }
         Dialect::GeminiGenerateContent if mentions("/files/") => {
-            each(places.contents, |content| {
-                each(json::get(content, "parts"), |part| gemini(part, &mut found));
-            });
+            let mut content = |content| {
+                if let Some(parts) = json::get(content, "parts") {
+                    json::one_or_many(parts, |part| gemini(part, &mut found));
+                }
+            };
+            if let Some(contents) = places.contents {
+                json::one_or_many(contents, &mut content);
+            }
         }
         _ => {}
     }
@@ -205,6 +210,11 @@ mod tests {
                     {"file_data":{"file_uri":"http://ai/v1beta/files/f2"}},
                     {"fileData":{"fileUri":"https://example.com/files/f3"}}]}]}"#,
                 &["cachedContents/c", "files/f1", "files/f2"],
+            ),
+            (
+                Endpoint::GeminiGenerateContent,
+                r#"{"contents":{"parts":{"fileData":{"fileUri":"http://ai/v1beta/files/f1"}}}}"#,
+                &["files/f1"],
             ),
         ] {
             assert_eq!(references(endpoint, body), ids, "{endpoint:?}");

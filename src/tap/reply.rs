@@ -7,6 +7,7 @@
 use super::{
     clip,
     conversation::NAME,
+    partial::PartialArguments,
     turn::{CallHash, TurnHash},
 };
 use crate::record::{ToolCall, Usage};
@@ -164,6 +165,8 @@ pub(super) struct Reply {
     pub(super) shown_in_items: u64,
     /// How many were shown when the output was last stated: those are in the count.
     counted: u64,
+    /// Arguments that come as paths and values (Gemini).
+    pub(super) partial: Option<Box<PartialArguments>>,
     calls: Vec<OpenCall>,
     /// Results of the provider's own tools.
     hosted: Vec<ToolCall>,

@@ -10,14 +10,16 @@
 use super::{
     anthropic, chat,
     conversation::{Conversation, SessionHints},
+    converse,
     decode::{Coding, Decoder},
+    gemini,
     json::{self, Raw},
     prefix::Prefix,
     references::{self, Places},
     responses, workspace,
 };
 use crate::{
-    endpoint::{Dialect, Endpoint},
+    endpoint::{Dialect, Endpoint, Work},
     record::ToolCall,
 };
 use http::HeaderMap;
@@ -171,35 +173,14 @@ fn read(
 
     let mut conversation = Conversation::default();
     let mut borders = Borders::new(text);
-    match (endpoint.dialect(), top.messages, top.input) {
-        // Bedrock's other families word their messages alike, as far as they have any.
-        (
-            Dialect::AnthropicMessages | Dialect::GoogleRawPredict | Dialect::BedrockModelInvoke,
-            Some(messages),
-            _,
-        ) => {
-            anthropic::history(messages, &mut conversation, &mut borders);
-        }
-        (
-            Dialect::GeminiGenerateContent
-            | Dialect::GoogleGenerateContent
-            | Dialect::BedrockConverse,
-            ..,
-        ) => {}
-        // Some clients send a responses body to the chat endpoint and the other way round: the shape decides.
-        (Dialect::OpenaiChat, Some(messages), _)
-        | (Dialect::OpenaiResponses, Some(messages), None) => {
-            chat::history(messages, &mut conversation, &mut borders);
-        }
-        (Dialect::OpenaiChat | Dialect::OpenaiResponses, _, Some(input)) => {
-            responses::history(input, &mut conversation, &mut borders);
-        }
-        (_, None, _) => {}
+    // What is judged (embedded, moderated) is no conversation.
+    if endpoint.work() != Work::Judge {
+        top.history(endpoint, &mut conversation, &mut borders);
     }
     let (mut session, title, tool_results) = conversation.finish();
-    top.hints(&mut session);
+    top.hints(endpoint, &mut session);
     for (set, raw) in [
-        (Prefix::set_tools as fn(&mut Prefix, Raw<'_>), top.tools),
+        (Prefix::set_tools as fn(&mut Prefix, Raw<'_>), top.tools()),
         (Prefix::set_system, top.system),
     ] {
         if let Some(raw) = raw {
@@ -235,7 +216,7 @@ fn read(
         title,
         session,
         tool_results,
-        service_tier: top.service_tier.and_then(owned),
+        service_tier: top.service_tier(),
         references: references::find(endpoint.dialect(), text, &top.places()),
         stores: match endpoint.dialect() {
             Dialect::OpenaiResponses => top.store.is_none_or(|store| store.get() != "false"),
@@ -304,8 +285,14 @@ struct Top<'a> {
     stream_options_count: usize,
     messages: Option<Raw<'a>>,
     input: Option<Raw<'a>>,
+    /// Gemini's messages.
+    contents: Option<Raw<'a>>,
+    /// What the old completions go on from.
+    prompt: Option<Raw<'a>>,
     tools: Option<Raw<'a>>,
     system: Option<Raw<'a>>,
+    /// Where Converse has its tools.
+    tool_config: Option<Raw<'a>>,
     models: Vec<Raw<'a>>,
     metadata: Option<Raw<'a>>,
     client_metadata: Option<Raw<'a>>,
@@ -313,7 +300,10 @@ struct Top<'a> {
     prompt_cache_key: Option<Raw<'a>>,
     previous_response: Option<Raw<'a>>,
     service_tier: Option<Raw<'a>>,
-    contents: Option<Raw<'a>>,
+    /// It has `anthropic_version`.
+    anthropic: bool,
+    /// It has what Amazon's own models have.
+    amazon: bool,
     cached_content: Option<Raw<'a>>,
     container: Option<Raw<'a>>,
     store: Option<Raw<'a>>,
@@ -338,17 +328,21 @@ impl<'a> Top<'a> {
             }
             "messages" => top.messages = Some(value),
             "input" => top.input = Some(value),
+            "contents" => top.contents = Some(value),
+            "prompt" => top.prompt = Some(value),
             "tools" => top.tools = Some(value),
             "system" | "instructions" | "systemInstruction" | "system_instruction" => {
                 top.system = Some(value);
             }
             "metadata" | "requestMetadata" => top.metadata = Some(value),
+            "toolConfig" => top.tool_config = Some(value),
+            "anthropic_version" => top.anthropic = true,
+            "schemaVersion" | "inferenceConfig" => top.amazon = true,
             "client_metadata" => top.client_metadata = Some(value),
             "conversation" => top.conversation = Some(value),
             "prompt_cache_key" => top.prompt_cache_key = Some(value),
             "previous_response_id" => top.previous_response = Some(value),
-            "service_tier" => top.service_tier = Some(value),
-            "contents" => top.contents = Some(value),
+            "service_tier" | "serviceTier" => top.service_tier = Some(value),
             "cachedContent" | "cached_content" => top.cached_content = Some(value),
             "container" => top.container = Some(value),
             "store" => top.store = Some(value),
@@ -393,8 +387,64 @@ impl<'a> Top<'a> {
         }
     }
 
+    /// Reads the history, wherever the dialect has it.
+    fn history(
+        &self,
+        endpoint: Endpoint,
+        conversation: &mut Conversation<'a>,
+        borders: &mut Borders<'_>,
+    ) {
+        match (endpoint.dialect(), self.messages, self.input) {
+            (Dialect::AnthropicMessages | Dialect::GoogleRawPredict, Some(messages), _) => {
+                anthropic::history(messages, conversation, borders);
+            }
+            (Dialect::BedrockConverse, Some(messages), _) => {
+                converse::history(messages, conversation, borders);
+            }
+            // Claude must state its version; Amazon's own models speak as Converse does; most others as chat.
+            (Dialect::BedrockModelInvoke, Some(messages), _) => {
+                if self.anthropic {
+                    anthropic::history(messages, conversation, borders);
+                } else if self.amazon {
+                    converse::history(messages, conversation, borders);
+                } else {
+                    chat::history(messages, conversation, borders);
+                }
+            }
+            // Some clients send a responses body to the chat endpoint and the other way round: the shape decides.
+            (Dialect::OpenaiChat, Some(messages), _)
+            | (Dialect::OpenaiResponses, Some(messages), None) => {
+                chat::history(messages, conversation, borders);
+            }
+            (Dialect::OpenaiChat | Dialect::OpenaiResponses, _, Some(input)) => {
+                responses::history(input, conversation, borders);
+            }
+            (Dialect::GeminiGenerateContent | Dialect::GoogleGenerateContent, ..) => {
+                if let Some(contents) = self.contents {
+                    gemini::history(contents, conversation, borders);
+                }
+            }
+            (Dialect::OpenaiChat | Dialect::BedrockModelInvoke, None, None) => {
+                if let Some(prompt) = self.prompt {
+                    chat::prompt(prompt, conversation);
+                }
+            }
+            (_, None, _) => {}
+        }
+    }
+
+    fn tools(&self) -> Option<Raw<'a>> {
+        let converse = || json::get(self.tool_config?, "tools");
+        self.tools.or_else(converse)
+    }
+
+    fn service_tier(&self) -> Option<String> {
+        let tier = self.service_tier?;
+        owned(tier).or_else(|| json::get(tier, "type").and_then(owned))
+    }
+
     /// What the members say of the session.
-    fn hints(&self, hints: &mut SessionHints) {
+    fn hints(&self, endpoint: Endpoint, hints: &mut SessionHints) {
         let client = |name| {
             let value = json::get(self.client_metadata?, name);
             value.and_then(owned)
@@ -418,7 +468,11 @@ impl<'a> Top<'a> {
         hints.parent_thread =
             client("x-codex-parent-thread-id").or_else(|| client("parent_thread_id"));
         hints.previous_response = self.previous_response.and_then(owned);
-        hints.has_tools = self.tools.is_some_and(|tools| tools.get().len() > 2);
+        hints.has_tools = self.tools().is_some_and(|tools| tools.get().len() > 2);
+        hints.client_calls = matches!(
+            endpoint.dialect(),
+            Dialect::GeminiGenerateContent | Dialect::GoogleGenerateContent
+        );
     }
 
     fn other_models(&self) -> Result<Vec<String>, BadRequest> {
@@ -505,5 +559,7 @@ fn owned(raw: Raw<'_>) -> Option<String> {
         .map(Cow::into_owned)
 }
 
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod tests;

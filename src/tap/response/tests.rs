@@ -1,11 +1,27 @@
-use super::*;
+use super::{body::BODY, *};
 use proptest::prelude::*;
-use std::{fmt::Write as _, fs, io::Read as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Read as _, Write},
+    path::PathBuf,
+};
 
-const DIALECTS: [(&str, Endpoint); 3] = [
+const DIALECTS: [(&str, Endpoint); 8] = [
     ("anthropic_messages", Endpoint::AnthropicMessages),
     ("openai_chat", Endpoint::OpenaiChat),
     ("openai_responses", Endpoint::OpenaiResponses),
+    (
+        "gemini_generate_content",
+        Endpoint::GeminiStreamGenerateContent,
+    ),
+    (
+        "google_generate_content",
+        Endpoint::GoogleStreamGenerateContent,
+    ),
+    ("google_raw_predict", Endpoint::GoogleStreamRawPredict),
+    ("bedrock_model_invoke", Endpoint::BedrockInvokeStream),
+    ("bedrock_converse", Endpoint::BedrockConverseStream),
 ];
 
 pub(super) fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
@@ -26,16 +42,16 @@ pub(super) fn fixtures(dialect: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn head(name: &str) -> HeaderMap {
-    let kind = if name.ends_with("json") {
-        "application/json"
-    } else {
-        "text/event-stream; charset=utf-8"
+pub(super) fn head(name: &str) -> HeaderMap {
+    let kind = match name.rsplit('.').next() {
+        Some("json" | "array") => "application/json",
+        Some("frames") => "application/vnd.amazon.eventstream",
+        _ => "text/event-stream; charset=utf-8",
     };
     HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())])
 }
 
-fn read<'a>(
+pub(super) fn read<'a>(
     endpoint: Endpoint,
     head: &HeaderMap,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -386,7 +402,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
-        dialect in 0..3_usize,
+        dialect in 0..DIALECTS.len(),
         form in 0..4_usize,
         coding in prop::option::of(prop_oneof![Just("gzip"), Just("deflate"), Just("br"), Just("zstd")]),
         size in 1..50_usize,
@@ -406,7 +422,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_real_response_makes_it_panic(
-        dialect in 0..3_usize,
+        dialect in 0..DIALECTS.len(),
         file in any::<prop::sample::Index>(),
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
         cut in any::<prop::sample::Index>(),

@@ -157,13 +157,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = live.current();
 
     let (store, writer, recovered) = open_store(&state, &config)?;
-    let sessions = latest_sessions(&store)?;
+    let sessions = restored(&store)?;
     let metrics = Metrics::new();
     metrics.set_build(crate::VERSION, LIBRARY_VERSION);
-    let tls = certificates
-        .as_ref()
-        .map(|source| source.open(metrics.clone()))
-        .transpose()?;
+    let open = |source: &certificate::Source| source.open(metrics.clone());
+    let tls = certificates.as_ref().map(open).transpose()?;
     let mistakes = Mistakes::default();
     let requests = Tasks::default();
     // Outlives the requests: the node, the store's helpers, the control socket.
@@ -276,12 +274,6 @@ fn open_store(state: &StateDir, config: &Config) -> anyhow::Result<(Store, Write
         );
     }
     Ok((store, writer, recovered))
-}
-
-/// The sessions that may go on.
-fn latest_sessions(store: &Store) -> anyhow::Result<Sessions> {
-    let sessions = restored(&store)?;
-    Ok(sessions)
 }
 
 /// Opens the listeners. The future ends when one of them breaks.

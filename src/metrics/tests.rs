@@ -5,7 +5,10 @@ use crate::{
     endpoint::Endpoint,
     record::{self, Cost, Estimate, Usage},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::UNIX_EPOCH,
+};
 
 type Labels = BTreeMap<String, String>;
 type Series = BTreeMap<(String, Labels), String>;
@@ -455,7 +458,7 @@ fn the_gateways_own_state_is_shown() {
     metrics.connection_refused("unknown_peer");
     metrics.set_identity(3, 1, 0);
     metrics.tap_failures(2);
-    let at = |second| std::time::UNIX_EPOCH + std::time::Duration::from_secs(second);
+    let at = |second| UNIX_EPOCH + Duration::from_secs(second);
     // The start, and the same seen again; a reload that is taken, and one that is not.
     metrics.set_config(at(1), at(1), true);
     metrics.set_config(at(1), at(1), true);

@@ -61,7 +61,7 @@ pub(super) fn find(dialect: Dialect, text: &str, places: &Places<'_>) -> Vec<Str
         Dialect::AnthropicMessages if mentions("file_id") => {
             each(places.messages, |message| {
                 each(json::get(message, "content"), |block| {
-                    anthropic(block, &mut found)
+                    anthropic(block, &mut found);
                 });
             });
         }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// A request body.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    pieces: VecDeque<Bytes>,
+    held: VecDeque<Bytes>,
     left: u64,
     rest: Option<Rest>,
 }
@@ -84,12 +84,13 @@ impl Pieces {
             .collect();
         Self {
             left: pieces.iter().map(|piece| piece.len() as u64).sum(),
-            pieces,
+            held: pieces,
             rest: None,
         }
     }
 
     /// The same, followed by what the client still sends; `limit` is the time that it may be silent.
+    #[must_use]
     pub fn followed_by(mut self, body: Incoming, upload: Upload, limit: Duration) -> Self {
         self.rest = Some(Rest {
             body,
@@ -107,7 +108,7 @@ impl Pieces {
 
     /// What is in memory, in order.
     pub fn in_memory(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter()
+        self.held.iter()
     }
 }
 
@@ -119,7 +120,7 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        if let Some(piece) = self.pieces.pop_front() {
+        if let Some(piece) = self.held.pop_front() {
             self.left -= piece.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
@@ -130,7 +131,7 @@ impl Body for Pieces {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.held.is_empty()
             && self
                 .rest
                 .as_ref()

@@ -1,13 +1,13 @@
 //! The bytes: bodies and heads arrive as they were sent, but for the closed list.
 
 use super::{
-    document,
     random::{Random, lines},
     start,
     wire::{Ended, Head, Lines, Then, Upstream, Wire},
 };
-use crate::support::soak;
+use crate::support::{EVERYBODY, soak};
 use aperture::{
+    endpoint::{Dialect, Endpoint, Work},
     provider::headers::{Edit, HEAD_EDITS, Side},
     record::End,
 };
@@ -26,42 +26,58 @@ const CONNECTION: &[&str] = &[
 /// What framing says anew on each side.
 const FRAMING: &[&str] = &["content-length"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Messages,
-    CountTokens,
-    Chat,
-    Responses,
+/// The endpoints that take a body for a model: all but those of stored objects.
+fn kinds() -> Vec<Endpoint> {
+    let all = Endpoint::ALL.into_iter();
+    all.filter(|endpoint| endpoint.work() != Work::Store)
+        .collect()
 }
 
-impl Kind {
-    const ALL: [Self; 4] = [
-        Self::Messages,
-        Self::CountTokens,
-        Self::Chat,
-        Self::Responses,
-    ];
+/// The path as a client writes it.
+fn path(endpoint: Endpoint) -> String {
+    endpoint
+        .path()
+        .replace("{project}", "acme")
+        .replace("{region}", "global")
+        .replace("{model}", &model(endpoint).replace(':', "%3A"))
+}
 
-    fn path(self) -> &'static str {
-        match self {
-            Self::Messages => "/v1/messages",
-            Self::CountTokens => "/v1/messages/count_tokens",
-            Self::Chat => "/v1/chat/completions",
-            Self::Responses => "/v1/responses",
-        }
-    }
+/// The path as the provider gets it.
+fn upstream_path(endpoint: Endpoint) -> String {
+    let path = path(endpoint);
+    path.strip_prefix("/bedrock").unwrap_or(&path).to_owned()
+}
 
-    fn is_anthropic(self) -> bool {
-        matches!(self, Self::Messages | Self::CountTokens)
+fn model(endpoint: Endpoint) -> &'static str {
+    match endpoint.dialect() {
+        Dialect::AnthropicMessages => "claude-haiku-4-5",
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => "gpt-4o",
+        Dialect::GeminiGenerateContent | Dialect::GoogleGenerateContent => "gemini-2.5-pro",
+        Dialect::GoogleRawPredict => "claude-sonnet-4-5@20250929",
+        Dialect::BedrockModelInvoke | Dialect::BedrockConverse => "us.anthropic.claude-v1:0",
     }
+}
 
-    fn model(self) -> &'static str {
-        if self.is_anthropic() {
-            "claude-haiku-4-5"
-        } else {
-            "gpt-4o"
-        }
+/// The line that carries the provider's key.
+fn credential(endpoint: Endpoint) -> (&'static str, &'static str) {
+    match endpoint.dialect() {
+        Dialect::AnthropicMessages => ("x-api-key", "sk-ant-upstream-key"),
+        Dialect::GeminiGenerateContent => ("x-goog-api-key", "google-upstream-key"),
+        _ => ("authorization", "Bearer upstream-key"),
     }
+}
+
+/// Everybody may use a provider of each family.
+fn providers(base: &str) -> String {
+    format!(
+        r#"{{"providers": {{
+            "anthropic": {{"baseurl": "{base}", "apikey": "sk-ant-upstream-key", "models": ["claude-haiku-4-5"], "compatibility": {{"anthropic_messages": true}}}},
+            "openai": {{"baseurl": "{base}", "apikey": "upstream-key", "models": ["gpt-4o"], "compatibility": {{"openai_chat": true, "openai_responses": true}}}},
+            "gemini": {{"baseurl": "{base}", "apikey": "google-upstream-key", "authorization": "x-goog-api-key", "models": ["gemini-2.5-pro"], "compatibility": {{"gemini": true}}}},
+            "vertex": {{"baseurl": "{base}", "apikey": "upstream-key", "models": ["gemini-2.5-pro", "claude-sonnet-4-5@20250929"], "compatibility": {{"vertex": true}}}},
+            "bedrock": {{"baseurl": "{base}", "apikey": "upstream-key", "models": ["us.anthropic.claude-v1:0"], "compatibility": {{"bedrock": true}}}}}},
+          "temp_grants": [{EVERYBODY}]}}"#
+    )
 }
 
 /// A response as the provider will send it.
@@ -81,17 +97,18 @@ struct Scripted {
 #[tokio::test]
 async fn bodies_and_heads_arrive_identical_but_for_the_closed_list() {
     let mut upstream = Upstream::start().await;
-    let gateway = start(&document(&upstream.url, "")).await;
+    let gateway = start(&providers(&upstream.url)).await;
     let seed = std::env::var("APERTURE_SEED")
         .ok()
         .map_or(1, |seed| seed.parse().unwrap());
     let cases = if soak() { 20_000 } else { 600 };
+    let kinds = kinds();
     let mut client: Option<Wire> = None;
     let mut expected = HashMap::new();
     for case in 0..cases {
         let random = &mut Random::new(seed * 1_000_000 + case);
         let case = format!("case {case} of seed {seed}");
-        let kind = random.of(&Kind::ALL);
+        let kind = random.of(&kinds);
 
         let (sent_head, sent_body, wire) = request(random, kind);
         let scripted = response(random);
@@ -168,13 +185,13 @@ async fn bodies_and_heads_arrive_identical_but_for_the_closed_list() {
 }
 
 /// A random request: its lines, its body, its bytes on the wire.
-fn request(random: &mut Random, kind: Kind) -> (Lines, Vec<u8>, Vec<u8>) {
-    let mut members = vec![("model", format!("\"{}\"", kind.model()))];
+fn request(random: &mut Random, kind: Endpoint) -> (Lines, Vec<u8>, Vec<u8>) {
+    let mut members = vec![("model", format!("\"{}\"", model(kind)))];
     let stream = random.one_in(2);
     if stream {
         members.push(("stream", "true".into()));
     }
-    if stream && kind == Kind::Chat {
+    if stream && kind == Endpoint::OpenaiChat {
         // Asked for by the client, so that the body needs no edit.
         members.push(("stream_options", "{ \"include_usage\":\ttrue }".into()));
     }
@@ -223,7 +240,7 @@ fn request(random: &mut Random, kind: Kind) -> (Lines, Vec<u8>, Vec<u8>) {
         }
     }
     shuffle(random, &mut head);
-    let mut wire = format!("POST {} HTTP/1.1\r\nhost: ai\r\n", kind.path()).into_bytes();
+    let mut wire = format!("POST {} HTTP/1.1\r\nhost: ai\r\n", path(kind)).into_bytes();
     let chunked = random.one_in(2);
     if chunked {
         wire.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -416,33 +433,30 @@ fn encoded(random: &mut Random, plain: &[u8]) -> (&'static str, Vec<u8>) {
     }
 }
 
-fn assert_request_head(sent: &Lines, seen: &Head, kind: Kind, case: &str) {
+fn assert_request_head(sent: &Lines, seen: &Head, kind: Endpoint, case: &str) {
     // The credential and the host are the provider's, not the client's.
-    if kind.is_anthropic() {
-        assert_eq!(seen.all("x-api-key"), [b"sk-ant-upstream-key"], "{case}");
-        assert!(seen.get("authorization").is_none(), "{case}");
-        if !sent.iter().any(|(name, _)| name == "anthropic-version") {
-            assert_eq!(seen.all("anthropic-version"), [b"2023-06-01"], "{case}");
-        }
-    } else {
-        assert_eq!(
-            seen.all("authorization"),
-            [b"Bearer sk-openai-upstream-key"],
-            "{case}"
+    let (name, key) = credential(kind);
+    assert_eq!(seen.all(name), [key.as_bytes()], "{case}");
+    for other in ["x-api-key", "x-goog-api-key", "authorization"] {
+        assert!(
+            other == name || seen.get(other).is_none(),
+            "{case}: {other}"
         );
-        assert!(seen.get("x-api-key").is_none(), "{case}");
-        if !sent.iter().any(|(name, _)| name == "anthropic-version") {
-            assert!(seen.get("anthropic-version").is_none(), "{case}");
-        }
     }
-    assert_eq!(
-        seen.first,
-        format!("POST {} HTTP/1.1", kind.path()),
-        "{case}"
-    );
+    if !sent.iter().any(|(name, _)| name == "anthropic-version") {
+        let version: &[&[u8]] = match kind.dialect() {
+            Dialect::AnthropicMessages => &[b"2023-06-01"],
+            _ => &[],
+        };
+        assert_eq!(seen.all("anthropic-version"), version, "{case}");
+    }
+    let first = format!("POST {} HTTP/1.1", upstream_path(kind));
+    assert_eq!(seen.first, first, "{case}");
     let set = |name: &str| {
-        matches!(name, "host" | "x-api-key" | "authorization")
-            || name == "anthropic-version" && !sent.iter().any(|(sent, _)| sent == name)
+        matches!(
+            name,
+            "host" | "x-api-key" | "x-goog-api-key" | "authorization"
+        ) || name == "anthropic-version" && !sent.iter().any(|(sent, _)| sent == name)
     };
     let arrived: Lines = seen
         .lines

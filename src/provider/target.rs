@@ -43,7 +43,7 @@ pub fn upstream_uri(
     dialect: Dialect,
     client: &Uri,
 ) -> Result<Uri, TargetError> {
-    let prefix = provider.base.path().trim_end_matches('/');
+    let mut prefix = provider.base.path().trim_end_matches('/');
     let (version, rest) = match dialect {
         Dialect::AnthropicMessages => {
             let bare = unversioned(client.path());
@@ -57,6 +57,13 @@ pub fn upstream_uri(
             Some(rest) => ("", Cow::Owned(format!("/codex/{rest}"))),
             None => ("/v1", Cow::Borrowed(unversioned(client.path()))),
         },
+        // What is uploaded goes to a path of its own, in front of the version.
+        Dialect::GeminiGenerateContent if client.path().starts_with("/upload/") => {
+            if ends_in_version(prefix) {
+                prefix = &prefix[..prefix.rfind('/').unwrap_or(0)];
+            }
+            ("", Cow::Borrowed(client.path()))
+        }
         Dialect::GeminiGenerateContent => {
             let (version, rest) = split_version(client.path());
             (or(version, "/v1beta"), Cow::Borrowed(rest))
@@ -156,8 +163,9 @@ mod tests {
 
     fn join(base: &str, client: &str) -> String {
         let client: Uri = client.parse().unwrap();
-        let endpoint = crate::endpoint::locate(client.path()).unwrap();
-        upstream_uri(&provider(base), endpoint.dialect(), &client)
+        let dialect = crate::endpoint::locate(client.path())
+            .map_or(Dialect::GeminiGenerateContent, crate::endpoint::Endpoint::dialect);
+        upstream_uri(&provider(base), dialect, &client)
             .unwrap()
             .to_string()
     }
@@ -229,6 +237,21 @@ mod tests {
                 "https://generativelanguage.googleapis.com/v1beta",
                 "/v1/models/m:generateContent",
                 "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent",
+            ),
+            (
+                "https://generativelanguage.googleapis.com/v1beta",
+                "/upload/v1beta/files",
+                "https://generativelanguage.googleapis.com/upload/v1beta/files",
+            ),
+            (
+                "https://generativelanguage.googleapis.com",
+                "/upload/v1beta/files",
+                "https://generativelanguage.googleapis.com/upload/v1beta/files",
+            ),
+            (
+                "https://generativelanguage.googleapis.com",
+                "/v1beta/cachedContents/c",
+                "https://generativelanguage.googleapis.com/v1beta/cachedContents/c",
             ),
             (
                 "https://bedrock-runtime.us-east-1.amazonaws.com",

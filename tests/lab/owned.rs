@@ -240,12 +240,14 @@ async fn ask(door: &str, ask: &Ask) -> crate::support::http::Answer {
 }
 
 /// Everybody makes one of each kind.
-async fn make(doors: &[String]) -> Vec<(usize, usize, String)> {
+async fn make(provider: &Provider, doors: &[String]) -> Vec<(usize, usize, String)> {
     let mut made = Vec::new();
     for (owner, door) in doors.iter().enumerate() {
         for (kind, row) in KINDS.iter().enumerate() {
             let answer = ask(door, &(row.make)()).await;
             assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
+            let entry = provider.log().pop().unwrap();
+            assert_eq!(entry.request.target, (row.make)().path);
             let id = answer
                 .json()
                 .pointer(row.named)
@@ -306,7 +308,7 @@ async fn a_stored_object_is_its_creators_alone_over_every_route() {
     for person in PEOPLE {
         doors.push(world.door(person).await);
     }
-    let made = make(&doors).await;
+    let made = make(&world.provider, &doors).await;
     let tried = try_every_pair(&world, &doors, &made).await;
     assert_eq!(tried, 3 * 3 * 23);
 

@@ -14,7 +14,9 @@ fn live(query: &str) -> String {
 fn fields(rsp: &Response<Bytes>) -> Vec<(&str, &str)> {
     let event = text(rsp).strip_suffix("\n\n").expect("an event ends");
     let lines = event.split('\n');
-    lines.map(|line| line.split_once(": ").expect("a field")).collect()
+    lines
+        .map(|line| line.split_once(": ").expect("a field"))
+        .collect()
 }
 
 #[tokio::test]
@@ -73,9 +75,16 @@ fn so_many_pages_are_followed_and_no_more() {
     assert!(open.iter().all(Option::is_some));
     assert!(house.dashboard.follow(&asks).is_none());
     open.pop();
-    assert!(house.dashboard.follow(&asks).is_some(), "who leaves makes room");
+    assert!(
+        house.dashboard.follow(&asks).is_some(),
+        "who leaves makes room"
+    );
     let other = get(&Route::Request(bobs_request()).path());
     assert!(house.dashboard.follow(&other).is_none());
-    let head = http::Request::head(live("")).body(()).unwrap().into_parts().0;
+    let head = http::Request::head(live(""))
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
     assert!(house.dashboard.follow(&head).is_none());
 }

@@ -34,10 +34,19 @@ impl Random {
 
     /// Around `middle`, now and then several times as much: how long things take and how large they are.
     pub(crate) const fn around(&mut self, middle: u64) -> u64 {
-        let scale = [20, 40, 60, 80, 90, 100, 110, 130, 170, 350];
-        let at = self.below(10) as usize;
-        let spread = self.within(80, 120);
-        middle * scale[at] / 100 * spread / 100
+        let scale = match self.below(10) {
+            0 => 20,
+            1 => 40,
+            2 => 60,
+            3 => 80,
+            4 => 90,
+            5 => 100,
+            6 => 110,
+            7 => 130,
+            8 => 170,
+            _ => 350,
+        };
+        middle * scale / 100 * self.within(80, 120) / 100
     }
 
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {

@@ -160,6 +160,10 @@ pub(crate) fn play(
 }
 
 impl Course<'_> {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one field of the record after the other"
+    )]
     fn turn(
         &mut self,
         turn: u64,
@@ -358,7 +362,7 @@ fn cost(provider: &str, model: &str, usage: &Usage, at: Timestamp) -> aperture::
         adjustment_ppm: 1_000_000,
     };
     let mut cost = price::cost(&basis, None, usage, at);
-    cost.prices = price::VERSION.to_owned();
+    price::VERSION.clone_into(&mut cost.prices);
     if cost.state != CostState::Priced {
         cost.basis.clear();
     }

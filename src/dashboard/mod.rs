@@ -318,17 +318,7 @@ async fn page(
             ("Connect".into(), pages::connect::render(frame, &models))
         }
         Route::Access => {
-            let get = |name| query.get(name).unwrap_or_default();
-            let who = get("who");
-            let known = if *who == *frame.caller.login {
-                Some(Arc::clone(frame.caller))
-            } else {
-                (dashboard.known)(who)
-            };
-            let config = &frame.state.config;
-            let mut view = source::access(config, who, known, get("model"), get("endpoint"));
-            view.users = source.logins().await?;
-            view.all_models = choices(frame).models;
+            let view = access(dashboard, frame, query).await?;
             ("Access".into(), pages::access::render(&view))
         }
         Route::Audit => {
@@ -350,6 +340,26 @@ async fn page(
         | Route::Icon
         | Route::Slash(_) => return Err(Missing::NotFound),
     })
+}
+
+/// What the access page was asked, answered.
+async fn access(
+    dashboard: &Dashboard,
+    frame: &Frame<'_>,
+    query: &Query,
+) -> Result<view::Access, Missing> {
+    let get = |name| query.get(name).unwrap_or_default();
+    let who = get("who");
+    let known = if *who == *frame.caller.login {
+        Some(Arc::clone(frame.caller))
+    } else {
+        (dashboard.known)(who)
+    };
+    let config = &frame.state.config;
+    let mut view = source::access(config, who, known, get("model"), get("endpoint"));
+    view.users = dashboard.source.logins().await?;
+    view.all_models = choices(frame).models;
+    Ok(view)
 }
 
 /// Whose data an address may show: the role's, narrowed to the user that it names. A user may name themself only.

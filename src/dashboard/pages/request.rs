@@ -11,6 +11,7 @@ use crate::{
     record::{Capture, CaptureMode, CapturedBody, CostState, Record, Timings, UsageState},
 };
 use maud::{Markup, html};
+use std::fmt::Write as _;
 
 /// Tool calls that are listed.
 const TOOLS_SHOWN: usize = 200;
@@ -274,10 +275,7 @@ fn curl(host: &str, record: &Record, capture: &Capture) -> String {
         }
         Ok(_) | Err(_) => {
             let name = body::suffix(&capture.request_head);
-            out.push_str(&format!(
-                " \\\n  --data-binary @{}-request{name}",
-                record.id
-            ));
+            let _ = write!(out, " \\\n  --data-binary @{}-request{name}", record.id);
         }
     }
     out

@@ -195,8 +195,8 @@ fn arguments(text: &str) -> Cow<'_, str> {
 fn gist(arguments: &str) -> String {
     let value: Option<serde_json::Value> = serde_json::from_str(arguments).ok();
     let first = value.as_ref().and_then(|value| {
-        let members = value.as_object()?.values();
-        members.filter_map(serde_json::Value::as_str).next()
+        let mut members = value.as_object()?.values();
+        members.find_map(serde_json::Value::as_str)
     });
     first.unwrap_or(arguments).to_owned()
 }

@@ -533,7 +533,7 @@ pub(in crate::dashboard) fn access(
             all.find(|it| policy::decide(config, &caller, model, *it).is_ok())
         });
         let endpoint = endpoint.unwrap_or(Endpoint::AnthropicMessages);
-        access.endpoint = endpoint.as_str().to_owned();
+        endpoint.as_str().clone_into(&mut access.endpoint);
         access.lines = policy::explain(config, &caller, model, endpoint);
     }
     access

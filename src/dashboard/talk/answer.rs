@@ -116,7 +116,9 @@ impl Streamed {
         }
         if let Some(Value::Array(parts)) = event.pointer("/candidates/0/content/parts") {
             self.known = true;
-            parts.iter().for_each(|part| self.candidate(part));
+            for part in parts {
+                self.candidate(part);
+            }
         }
         let index = event
             .get("index")
@@ -124,7 +126,7 @@ impl Streamed {
         let index = index.and_then(Value::as_u64).unwrap_or_default();
         let kind = event.get("type").and_then(Value::as_str);
         match kind.unwrap_or_default() {
-            "message_start" => self.known = true,
+            "message_start" | "response.created" | "response.in_progress" => self.known = true,
             "content_block_start" => {
                 if let Some(Value::Object(block)) = event.get("content_block") {
                     let mut block = block.clone();
@@ -146,7 +148,6 @@ impl Streamed {
                     }
                 }
             }
-            "response.created" | "response.in_progress" => self.known = true,
             "response.output_text.delta" => {
                 let more = event.get("delta").and_then(Value::as_str);
                 self.open_text.push_str(more.unwrap_or_default());
@@ -209,7 +210,7 @@ impl Streamed {
         let blocks: Vec<Value> = self.blocks.into_values().map(Value::Object).collect();
         parts.extend(content(&Value::Array(blocks), budget));
         parts.extend(content(&Value::Array(self.items), budget));
-        parts.extend(content(&json!(self.open_text), budget).into_iter());
+        parts.extend(content(&json!(self.open_text), budget));
         parts.extend(content(&Value::Array(self.candidates), budget));
         parts.extend(self.error.and_then(|event| error(&event, budget)));
         parts

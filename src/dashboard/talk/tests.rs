@@ -35,10 +35,8 @@ fn record(second: u64) -> Record {
 }
 
 fn events(events: &[Value]) -> String {
-    events
-        .iter()
-        .map(|event| format!("data: {event}\n\n"))
-        .collect()
+    let lines = events.iter().map(|event| format!("data: {event}"));
+    lines.collect::<Vec<_>>().join("\n\n")
 }
 
 fn text(text: &str) -> Part {

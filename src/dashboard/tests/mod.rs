@@ -1,6 +1,7 @@
 //! The pages over a real store: who sees what, what hostile texts do, and how pages look.
 
 mod house;
+mod live;
 mod looks;
 mod reach;
 

@@ -21,36 +21,133 @@ struct Format {
     body: fn(stream: bool) -> Value,
     /// What a stream states before its end.
     early: Early,
+    /// Whether thinking is stated.
+    thinking: bool,
+    /// Words of the reply in the writes that were sent.
+    words: fn(&Entry) -> u64,
 }
 
 /// What a stream has stated when it is cut in its middle.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Early {
     Nothing,
-    /// The input, and a token of output.
+    /// The input by its parts, and a token of output.
     Input,
+    /// The size of the prompt, not what of it was cached.
+    Prompt,
 }
 
-const FORMATS: [Format; 3] = [
+const GEMINI: Format = Format {
+    name: "gemini",
+    paths: [
+        "/v1beta/models/gemini-2.5-flash:generateContent",
+        "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+    ],
+    body: contents,
+    early: Early::Prompt,
+    thinking: true,
+    words: in_text,
+};
+
+const FORMATS: [Format; 9] = [
     Format {
         name: "anthropic_messages",
         paths: ["/v1/messages"; 2],
         body: messages,
         early: Early::Input,
+        ..GEMINI
     },
     Format {
         name: "openai_chat",
         paths: ["/v1/chat/completions"; 2],
         body: chat,
         early: Early::Nothing,
+        ..GEMINI
     },
     Format {
         name: "openai_responses",
         paths: ["/v1/responses"; 2],
         body: responses,
         early: Early::Nothing,
+        ..GEMINI
+    },
+    GEMINI,
+    Format {
+        name: "gemini, as an array",
+        paths: [
+            "/v1beta/models/gemini-2.5-flash:generateContent",
+            "/v1beta/models/gemini-2.5-flash:streamGenerateContent",
+        ],
+        ..GEMINI
+    },
+    Format {
+        name: "vertex gemini",
+        paths: [
+            "/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:generateContent",
+            "/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
+        ],
+        ..GEMINI
+    },
+    Format {
+        name: "vertex claude",
+        paths: [
+            "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict",
+            "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict",
+        ],
+        body: predict,
+        early: Early::Input,
+        ..GEMINI
+    },
+    Format {
+        name: "bedrock invoke",
+        paths: [
+            "/bedrock/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke",
+            "/bedrock/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke-with-response-stream",
+        ],
+        body: invoke,
+        early: Early::Input,
+        words: in_frames,
+        ..GEMINI
+    },
+    Format {
+        name: "bedrock converse",
+        paths: [
+            "/bedrock/model/us.amazon.nova-pro-v1:0/converse",
+            "/bedrock/model/us.amazon.nova-pro-v1:0/converse-stream",
+        ],
+        body: converse,
+        early: Early::Nothing,
+        thinking: false,
+        ..GEMINI
     },
 ];
+
+/// Providers that speak them.
+fn providers(url: &str) -> String {
+    let cloud = |id: &str, flag: &str, models: &str| {
+        format!(
+            r#""{id}": {{"baseurl": "{url}", "authorization": {{"type": "bearer", "value": "k"}}, "models": [{models}], "compatibility": {{"{flag}": true}}}},"#
+        )
+    };
+    let clouds = [
+        cloud("gemini", "gemini", r#""gemini-2.5-flash""#),
+        cloud(
+            "vertex",
+            "vertex",
+            r#""gemini-2.5-pro", "claude-sonnet-4-5@20250929""#,
+        ),
+        cloud(
+            "bedrock",
+            "bedrock",
+            r#""us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.amazon.nova-pro-v1:0""#,
+        ),
+    ];
+    document(url, "").replacen(
+        "\"providers\": {",
+        &format!("\"providers\": {{{}", clouds.concat()),
+        1,
+    )
+}
 
 /// A prompt that providers which cache by themselves find long enough.
 fn prompt() -> String {
@@ -82,6 +179,30 @@ fn responses(stream: bool) -> Value {
     ]})
 }
 
+fn contents(_: bool) -> Value {
+    let said = |role: &str, text: &str| json!({"role": role, "parts": [{"text": text}]});
+    json!({"contents": [said("user", &prompt()), said("model", "done"), said("user", "more")]})
+}
+
+fn predict(stream: bool) -> Value {
+    let mut body = messages(stream);
+    body.as_object_mut().unwrap().remove("model");
+    body["anthropic_version"] = "vertex-2023-10-16".into();
+    body
+}
+
+fn invoke(_: bool) -> Value {
+    let mut body = predict(false);
+    body.as_object_mut().unwrap().remove("stream");
+    body["anthropic_version"] = "bedrock-2023-05-31".into();
+    body
+}
+
+fn converse(_: bool) -> Value {
+    let said = |role: &str, text: &str| json!({"role": role, "content": [{"text": text}, {"cachePoint": {"type": "default"}}]});
+    json!({"messages": [said("user", &prompt()), said("assistant", "done"), said("user", "more")]})
+}
+
 const CODINGS: [Option<Encoding>; 5] = [
     None,
     Some(Encoding::Gzip),
@@ -104,7 +225,7 @@ struct Table {
 impl Table {
     async fn start() -> Self {
         let provider = Provider::start(Options::default()).await.unwrap();
-        let gateway = start(&document(&provider.url(), "")).await;
+        let gateway = start(&providers(&provider.url())).await;
         Self {
             provider,
             gateway,
@@ -167,7 +288,7 @@ impl Table {
 }
 
 /// What the provider says it sent, in our words.
-fn stated(entry: &Entry) -> Usage {
+fn stated(format: &Format, entry: &Entry) -> Usage {
     let usage = entry.answer.usage.unwrap();
     Usage {
         input: usage.input,
@@ -175,15 +296,20 @@ fn stated(entry: &Entry) -> Usage {
         cache_write: usage.cache_write,
         cache_write_1h: usage.cache_write_long,
         output: usage.output,
-        reasoning: usage.reasoning,
+        reasoning: if format.thinking { usage.reasoning } else { 0 },
         ..Usage::default()
     }
 }
 
-/// Tokens of the reply in the writes that were sent, which are not encoded: each is one word.
-fn sent(entry: &Entry) -> u64 {
+/// Words in writes that are not encoded.
+fn in_text(entry: &Entry) -> u64 {
     let writes = entry.answer.chunks[..entry.answer.chunks_sent].concat();
-    String::from_utf8(writes).unwrap().matches("tok ").count() as u64
+    String::from_utf8_lossy(&writes).matches("tok ").count() as u64
+}
+
+/// Words in frames, one each, after the frames that begin the message and its text.
+fn in_frames(entry: &Entry) -> u64 {
+    entry.answer.chunks_sent as u64 - 2
 }
 
 fn near(estimated: u64, counted: u64) -> bool {
@@ -206,7 +332,7 @@ async fn whole_replies_and_streams_are_recorded_to_the_token_in_every_coding() {
             };
             let (record, entry) = table.ask(format, stream, script).await;
             let row = format!("{} stream={stream} {encoding:?}", format.name);
-            assert_eq!(record.usage, stated(&entry), "{row}");
+            assert_eq!(record.usage, stated(format, &entry), "{row}");
             assert!(record.usage.cache_read > 0, "{row}");
             assert_eq!(record.usage_state, UsageState::Reported, "{row}");
             assert_eq!(record.estimate, None, "{row}");
@@ -233,6 +359,11 @@ fn check_part(row: &str, format: &Format, record: &Record, counted: &Usage, outp
                 near(estimate.input, input),
                 "{row}: {estimate:?} of {input}"
             );
+        }
+        Early::Prompt => {
+            assert_eq!(record.usage.input, counted.input_all(), "{row}");
+            assert_eq!(record.usage_state, UsageState::Partial, "{row}");
+            assert_eq!(estimate.input, 0, "{row}");
         }
         Early::Input => {
             let known = Usage {
@@ -269,7 +400,7 @@ async fn streams_that_are_cut_or_left_keep_what_was_stated_and_estimate_the_rest
                 let (record, entry) = table.part(format, script).await;
                 if encoding.is_none() {
                     // The other codings carry the same writes.
-                    output = sent(&entry);
+                    output = (format.words)(&entry);
                     assert!(output > 60 && output < TOKENS as u64, "{row}: {output}");
                 }
                 let end = if how.is_some() {
@@ -278,7 +409,7 @@ async fn streams_that_are_cut_or_left_keep_what_was_stated_and_estimate_the_rest
                     End::ClientGone
                 };
                 assert_eq!(record.end, end, "{row}");
-                check_part(&row, format, &record, &stated(&entry), output);
+                check_part(&row, format, &record, &stated(format, &entry), output);
             }
         }
     }
@@ -300,8 +431,14 @@ async fn an_error_in_the_middle_of_a_stream_is_no_end() {
             assert_eq!(format.name, "openai_responses");
             continue;
         }
-        let output = sent(&entry);
-        check_part(format.name, format, &record, &stated(&entry), output);
+        let output = (format.words)(&entry);
+        check_part(
+            format.name,
+            format,
+            &record,
+            &stated(format, &entry),
+            output,
+        );
     }
 }
 
@@ -309,7 +446,7 @@ async fn an_error_in_the_middle_of_a_stream_is_no_end() {
 #[tokio::test]
 async fn estimates_stand_apart_on_metrics_and_in_exports() {
     let mut table = Table::start().await;
-    let [_, chat, _] = &FORMATS;
+    let chat = &FORMATS[1];
     let script = Script {
         tokens: Some(TOKENS),
         cut: Some(Point::Chunk(PART)),

@@ -348,20 +348,25 @@ fn settle(counts: &mut Counts) {
     }
 }
 
+/// Adds up what one list states by modality; pages of documents are images.
 fn modalities(raw: Raw<'_>, audio: &mut Option<u64>, image: &mut Option<u64>) {
+    let (mut heard, mut seen) = (None, None);
     json::one_or_many(raw, |one| {
-        let (mut modality, mut tokens) = (Cow::Borrowed(""), None);
+        let (mut modality, mut tokens) = (Cow::Borrowed(""), 0);
         json::members(one, |key, value| match key {
             "modality" => modality = json::string(value).unwrap_or_default(),
-            "tokenCount" | "token_count" => tokens = json::count(value),
+            "tokenCount" | "token_count" => tokens = json::count(value).unwrap_or(0),
             _ => {}
         });
-        match &*modality {
-            "AUDIO" => *audio = tokens.or(*audio),
-            "IMAGE" => *image = tokens.or(*image),
-            _ => {}
-        }
+        let sum = match &*modality {
+            "AUDIO" => &mut heard,
+            "IMAGE" | "DOCUMENT" => &mut seen,
+            _ => return,
+        };
+        *sum = Some(sum.unwrap_or(0_u64).saturating_add(tokens));
     });
+    *audio = heard.or(*audio);
+    *image = seen.or(*image);
 }
 
 /// The tier, in the words of the other dialects.

@@ -29,21 +29,19 @@ fn many(
     facts
 }
 
-/// 100 MB without an end, in every form: one failure at most, and nothing is known.
+/// 100 MB without an end, or a few where every byte is looked at: one failure at most, and nothing is known.
 #[test]
 fn a_line_without_end_is_given_up() {
     let megabyte = vec![b'x'; 1 << 20];
-    for (endpoint, name, begin) in [
-        (Endpoint::OpenaiChat, "sse", &b"data: \""[..]),
-        (GEMINI, "sse", b"data: \""),
-        (GEMINI, "array", b"[{\"a\":\""),
-        (GEMINI, "array", b"["),
-        (GEMINI, "json", b"{\"a\":\""),
-        (CONVERSE, "json", b"{\"a\":\""),
-        (CONVERSE, "frames", b""),
-        (INVOKE, "frames", b"\0\x7f\xff\xff\0\0\0\0"),
+    for (endpoint, name, begin, times) in [
+        (Endpoint::OpenaiChat, "sse", &b"data: \""[..], 100),
+        (GEMINI, "array", b"[{\"a\":\"", 100),
+        (GEMINI, "array", b"[", 20),
+        (GEMINI, "json", b"{\"a\":\"", 100),
+        (CONVERSE, "frames", b"", 100),
+        (INVOKE, "frames", b"\0\x7f\xff\xff\0\0\0\0", 100),
     ] {
-        let facts = many(endpoint, name, begin, &megabyte, 100, b"");
+        let facts = many(endpoint, name, begin, &megabyte, times, b"");
         assert!(facts.failures <= 1, "{name}");
         assert_eq!(facts.usage, Usage::default(), "{name}");
     }
@@ -83,7 +81,7 @@ fn json_bombs_do_not_go_off() {
         "[",
     ];
     for open in open {
-        let bomb = open.repeat(200_000);
+        let bomb = open.repeat(20_000);
         for endpoint in [GEMINI, INVOKE, CONVERSE, Endpoint::OpenaiChat] {
             for name in ["json", "array", "sse"] {
                 many(endpoint, name, b"data: ", bomb.as_bytes(), 1, b"\n\n");
@@ -98,7 +96,7 @@ fn json_bombs_do_not_go_off() {
                     _ => None,
                 })
                 .collect();
-            let whole = format!("{bomb}1{}", close.repeat(200_000));
+            let whole = format!("{bomb}1{}", close.repeat(20_000));
             many(endpoint, "json", b"", whole.as_bytes(), 1, b"");
             let framed = frames::event("metadata", whole.as_bytes());
             many(endpoint, "frames", b"", &framed, 1, b"");

@@ -163,8 +163,10 @@ mod tests {
 
     fn join(base: &str, client: &str) -> String {
         let client: Uri = client.parse().unwrap();
-        let dialect = crate::endpoint::locate(client.path())
-            .map_or(Dialect::GeminiGenerateContent, crate::endpoint::Endpoint::dialect);
+        let dialect = crate::endpoint::locate(client.path()).map_or(
+            Dialect::GeminiGenerateContent,
+            crate::endpoint::Endpoint::dialect,
+        );
         upstream_uri(&provider(base), dialect, &client)
             .unwrap()
             .to_string()

@@ -25,7 +25,7 @@ pub(super) fn counts(headers: &HeaderMap) -> Counts {
 }
 
 /// Takes Bedrock's counts for those that the model does not state.
-pub(super) fn fill(reply: &mut Reply, counts: Counts) {
+pub(super) fn fill(reply: &mut Reply, counts: &Counts) {
     let own = &mut reply.counts;
     if !own.states_input() && counts.input.is_some() {
         own.input = counts.input;
@@ -83,7 +83,7 @@ fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
         Shape::Own => own(reply, raw, true),
     }
     if let Some(metrics) = metrics {
-        fill(reply, invocation(metrics));
+        fill(reply, &invocation(metrics));
         // It stands in the last event, whatever the family.
         reply.finished |= !reply.error;
     }

@@ -51,7 +51,14 @@ fn decode<'a>(
     items
 }
 
-fn named(kind: &str, payload: &[u8]) -> Result<(String, Vec<u8>), &'static str> {
+/// What is read of a frame, or why nothing is.
+type Read = Result<(String, Vec<u8>), &'static str>;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "compared with what may also be an error"
+)]
+fn named(kind: &str, payload: &[u8]) -> Read {
     Ok((kind.to_owned(), payload.to_vec()))
 }
 

@@ -98,7 +98,7 @@ fn gemini_results_find_their_calls() {
         (["own-1", "own-2"], ["a", "b"]),
         (["own-1", "b"], ["a", "b"]),
     ] {
-        let facts = read(GEMINI, &body(&names.map(|name| response(name)).join(",")));
+        let facts = read(GEMINI, &body(&names.map(response).join(",")));
         let found: Vec<_> = results(&facts).iter().map(|result| result.0).collect();
         assert_eq!(found, expected);
     }

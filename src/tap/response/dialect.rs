@@ -93,7 +93,7 @@ pub(super) fn head(dialect: Dialect, headers: &http::HeaderMap) -> Counts {
 }
 
 /// Takes the counts of the head for those that the body does not state.
-pub(super) fn fill(dialect: Dialect, reply: &mut Reply, counted: Counts) {
+pub(super) fn fill(dialect: Dialect, reply: &mut Reply, counted: &Counts) {
     if dialect == Dialect::BedrockModelInvoke {
         bedrock::fill(reply, counted);
     }

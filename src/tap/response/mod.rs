@@ -187,7 +187,7 @@ impl Body {
             .and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
         let dialect = endpoint.dialect();
-        let reader = Reader::new(dialect, &kind, dialect::head(dialect, headers));
+        let reader = Reader::new(dialect, &kind, &dialect::head(dialect, headers));
         match Decoder::new(coding, reader, DECODED) {
             Ok(decoder) => Self::Read {
                 decoder: Box::new(decoder),

@@ -115,12 +115,12 @@ impl Write for Reader {
 
 impl Reader {
     /// A reader for a body of that `content-type`, whose head states those counts.
-    pub(super) fn new(dialect: Dialect, kind: &str, counted: Counts) -> Self {
+    pub(super) fn new(dialect: Dialect, kind: &str, counted: &Counts) -> Self {
         Self {
             dialect,
             form: Form::of_kind(kind, dialect),
             reply: Reply::default(),
-            counted,
+            counted: *counted,
             received: false,
         }
     }
@@ -136,11 +136,10 @@ impl Reader {
         let (dialect, reply) = (self.dialect, &mut self.reply);
         let mut unread = broken;
         match &mut self.form {
-            Form::Undecided => {}
+            Form::Undecided | Form::Array(_) | Form::Frames(_) => {}
             Form::Events(events) => {
                 events.finish(|item| event(dialect, reply, item));
             }
-            Form::Array(_) | Form::Frames(_) => {}
             Form::Json(body) => {
                 reply.started |= !body.is_empty();
                 let read = body.read(dialect, reply);
@@ -148,7 +147,7 @@ impl Reader {
                 unread |= !read && complete && !body.is_empty();
             }
         }
-        dialect::fill(dialect, reply, self.counted);
+        dialect::fill(dialect, reply, &self.counted);
         // A stream without its closing event has ended well if nothing of the reply is missing.
         reply.finished |=
             complete && self.form.is_stream() && reply.stop_reason.is_some() && reply.counts.any();

@@ -219,6 +219,8 @@ impl State {
         if waiting.len() == TWINS {
             waiting.remove(0);
         }
+        // Nearly always there is just one, and there are many anchors.
+        waiting.reserve_exact(1);
         waiting.push(Waiting {
             session,
             taken: false,
@@ -264,6 +266,7 @@ impl State {
             if waiting.len() == TWINS {
                 waiting.remove(0);
             }
+            waiting.reserve_exact(1);
             waiting.push(Prompt {
                 session: new,
                 has_tools: hints.has_tools,

@@ -11,6 +11,7 @@ mod captures;
 mod damage;
 mod faults;
 mod kill;
+mod memory;
 mod prompts;
 mod restart;
 

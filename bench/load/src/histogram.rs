@@ -12,7 +12,7 @@ const BITS: u32 = STEPS.ilog2();
 
 /// Durations by size.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
     largest: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Histogram {
 
 impl Histogram {
     /// Adds one.
-    pub(crate) fn add(&mut self, duration: Duration) {
+    pub fn add(&mut self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let at = bucket(nanos);
         if at >= self.counts.len() {
@@ -34,7 +34,7 @@ impl Histogram {
     }
 
     /// Adds those of another.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         if self.counts.len() < other.counts.len() {
             self.counts.resize(other.counts.len(), 0);
         }
@@ -46,7 +46,7 @@ impl Histogram {
     }
 
     /// The duration that `percent` of them do not exceed, in microseconds.
-    pub(crate) fn percentile(&self, percent: u64) -> f64 {
+    pub fn percentile(&self, percent: u64) -> f64 {
         let wanted = (self.total * percent).div_ceil(100);
         let mut seen = 0;
         for (at, count) in self.counts.iter().enumerate() {
@@ -59,7 +59,7 @@ impl Histogram {
     }
 
     /// Percentiles and the largest, in microseconds.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         json!({
             "count": self.total,
             "p50": self.percentile(50),

@@ -7,32 +7,32 @@ use std::{fs, time::Duration};
 
 /// A process to be measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Watched {
+pub struct Watched {
     /// What it is called in the report.
-    pub(crate) name: String,
+    pub name: String,
     pid: u32,
 }
 
 /// What it has used and has now.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Processor time since its start, in user and system mode, to a hundredth of a second.
-    pub(crate) processor: Duration,
+    pub processor: Duration,
     /// Resident memory now, in KiB.
-    pub(crate) resident_kib: u64,
+    pub resident_kib: u64,
     /// The most it ever was.
-    pub(crate) peak_kib: u64,
+    pub peak_kib: u64,
     /// Threads now.
-    pub(crate) threads: u64,
+    pub threads: u64,
     /// Open files now.
-    pub(crate) files: u64,
+    pub files: u64,
 }
 
 // === impl Watched ===
 
 impl Watched {
     /// Reads `NAME=PID`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         text.split_once('=')
             .and_then(|(name, pid)| {
                 Some(Self {
@@ -44,7 +44,7 @@ impl Watched {
     }
 
     /// Its use at this moment.
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+    pub fn usage(&self) -> anyhow::Result<Usage> {
         let read = |file: &str| {
             fs::read_to_string(format!("/proc/{}/{file}", self.pid))
                 .with_context(|| format!("process {} ({})", self.name, self.pid))

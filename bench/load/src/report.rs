@@ -8,32 +8,36 @@ use std::{fmt, time::Duration};
 
 /// A whole run.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) measured: Measured,
-    pub(crate) elapsed: Duration,
-    pub(crate) used: Vec<Used>,
+pub struct Outcome {
+    /// What was measured.
+    pub measured: Measured,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// What the watched processes used.
+    pub used: Vec<Used>,
 }
 
 /// What a process used in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Used {
-    pub(crate) name: String,
+pub struct Used {
+    /// The process.
+    pub name: String,
     /// Processor time during the run.
-    pub(crate) processor: Duration,
+    pub processor: Duration,
     /// The rest, as it was at its end.
-    pub(crate) after: Usage,
+    pub after: Usage,
 }
 
 // === impl Outcome ===
 
 impl Outcome {
     /// Whole responses.
-    fn answered(&self) -> u64 {
+    pub fn answered(&self) -> u64 {
         self.measured.statuses.values().sum()
     }
 
     /// Requests without one.
-    pub(crate) fn failed(&self) -> u64 {
+    pub fn failed(&self) -> u64 {
         self.measured.failures.values().sum()
     }
 
@@ -46,7 +50,7 @@ impl Outcome {
     }
 
     /// All of it; times are microseconds.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let processes: serde_json::Map<_, _> = self
             .used
             .iter()
@@ -65,6 +69,7 @@ impl Outcome {
         json!({
             "answered": self.answered(),
             "failed": self.failed(),
+            "left": self.measured.left,
             "seconds": self.elapsed.as_secs_f64(),
             "per_second": self.per_second(),
             "bytes": self.measured.bytes,
@@ -82,8 +87,9 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} answered, {} failed, {:.2} s, {:.0} a second",
+            "{} answered, {} left, {} failed, {:.2} s, {:.0} a second",
             self.answered(),
+            self.measured.left,
             self.failed(),
             self.elapsed.as_secs_f64(),
             self.per_second()

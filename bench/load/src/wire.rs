@@ -8,16 +8,16 @@
 const LINE: usize = 64 << 10;
 
 /// The bytes of a request.
-pub(crate) fn request(
+pub fn request(
     authority: &str,
     path: &str,
-    headers: &[String],
+    headers: &[impl AsRef<str>],
     body: Option<&[u8]>,
 ) -> Vec<u8> {
     let method = if body.is_some() { "POST" } else { "GET" };
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n");
     for line in headers {
-        text.push_str(line);
+        text.push_str(line.as_ref());
         text.push_str("\r\n");
     }
     if let Some(body) = body {
@@ -33,17 +33,23 @@ pub(crate) fn request(
 
 /// What is wrong with a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadResponse {
+pub enum BadResponse {
+    /// It does not begin as HTTP/1.1.
     #[error("no status line")]
     Status,
+    /// A line of the head without end.
     #[error("a line is too long")]
     Line,
+    /// Its end could only be seen by the connection's.
     #[error("neither a length nor chunks")]
     Endless,
+    /// A length or a chunk size that is none.
     #[error("a length that is no number")]
     Length,
+    /// The framing of chunks is broken.
     #[error("a chunk does not end where its size says")]
     Chunk,
+    /// More came than belongs to it.
     #[error("bytes after the response")]
     Surplus,
 }
@@ -62,7 +68,7 @@ enum State {
 
 /// Reads one response after the other.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     state: State,
     line: Vec<u8>,
     status: u16,
@@ -88,17 +94,17 @@ impl Default for Reader {
 
 impl Reader {
     /// The status, once it was read.
-    pub(crate) const fn status(&self) -> u16 {
+    pub const fn status(&self) -> u16 {
         self.status
     }
 
     /// Whether the server closes the connection after this response.
-    pub(crate) const fn closes(&self) -> bool {
+    pub const fn closes(&self) -> bool {
         self.close
     }
 
     /// Makes it ready for the next response.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.line.clear();
         *self = Self {
             line: std::mem::take(&mut self.line),
@@ -107,7 +113,7 @@ impl Reader {
     }
 
     /// The next bytes; hands on those of the body. Returns whether the response is complete.
-    pub(crate) fn feed(
+    pub fn feed(
         &mut self,
         mut bytes: &[u8],
         mut body: impl FnMut(&[u8]),

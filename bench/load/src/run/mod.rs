@@ -2,6 +2,7 @@
 //!
 //! Owns: [`run`]. In: a plan and the processes to watch. Out: an [`Outcome`]. Each connection has one request under way
 //! and sends the next one when the answer is complete; a connection that breaks is made anew and counts as a failure.
+//! With several requests in the plan, all connections together go through them again and again.
 //! Must not know: HTTP beyond what [`wire::Reader`](crate::wire::Reader) says.
 
 use crate::{
@@ -32,51 +33,66 @@ use tokio::{
 /// Different failures that are told apart.
 const FAILURES: usize = 50;
 
+/// One request, and what must come of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The request, whole.
+    pub bytes: Arc<[u8]>,
+    /// Where a number stands in it that differs from request to request.
+    pub varies: Option<Range<usize>>,
+    /// The status that it must have; 0 for any.
+    pub status: u16,
+    /// The response body, if that is to be checked.
+    pub expected: Option<Arc<[u8]>>,
+    /// The client leaves after that many bytes of the body.
+    pub leaves: Option<usize>,
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Where to.
-    pub(crate) target: SocketAddr,
-    /// Each request, whole.
-    pub(crate) request: Arc<[u8]>,
-    /// Where a number stands in it that differs from request to request.
-    pub(crate) varies: Option<Range<usize>>,
-    /// Each response body, if that is to be checked.
-    pub(crate) expected: Option<Arc<[u8]>>,
+    pub target: SocketAddr,
+    /// The requests, in turn; at least one.
+    pub requests: Vec<Asked>,
     /// Connections.
-    pub(crate) connections: u16,
+    pub connections: u16,
     /// Requests on each of them before anything is measured.
-    pub(crate) warm_up: u32,
+    pub warm_up: u32,
     /// When to end.
-    pub(crate) limit: Limit,
+    pub limit: Limit,
     /// How long one request may take.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
+    /// The first of the numbers.
+    pub first: u64,
 }
 
 /// When to end: by whichever comes first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// Requests on all connections.
-    pub(crate) requests: u64,
+    pub requests: u64,
     /// Time.
-    pub(crate) time: Duration,
+    pub time: Duration,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// From the request's first byte to the response's last.
-    pub(crate) latency: Histogram,
+    pub latency: Histogram,
     /// From the request's first byte to the body's first.
-    pub(crate) first_byte: Histogram,
+    pub first_byte: Histogram,
     /// Between two pieces of a body, as they were read.
-    pub(crate) gap: Histogram,
+    pub gap: Histogram,
     /// Whole responses by status.
-    pub(crate) statuses: BTreeMap<u16, u64>,
+    pub statuses: BTreeMap<u16, u64>,
     /// Requests without a whole and right response, by what happened.
-    pub(crate) failures: BTreeMap<String, u64>,
+    pub failures: BTreeMap<String, u64>,
+    /// Requests that the client left, as planned.
+    pub left: u64,
     /// Bytes of bodies.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +109,38 @@ enum Failure {
     Timeout,
     #[error("the body is not the expected one")]
     Different,
+    #[error("the status is {0}")]
+    Status(u16),
+}
+
+/// The response body that a request gets.
+pub async fn answer(target: SocketAddr, asked: &Asked) -> anyhow::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.write_all(&asked.bytes).await?;
+    let (mut reader, mut body, mut buffer) = (Reader::default(), Vec::new(), vec![0; 64 << 10]);
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        anyhow::ensure!(count > 0, "closed before the response's end");
+        if reader.feed(&buffer[..count], |part| body.extend_from_slice(part))? {
+            break;
+        }
+    }
+    let status = reader.status();
+    anyhow::ensure!(
+        status == 200,
+        "status {status}: {}",
+        String::from_utf8_lossy(&body)
+    );
+    Ok(body)
 }
 
 /// Runs the plan and measures it.
-pub(crate) async fn run(plan: Plan, watched: &[Watched]) -> anyhow::Result<Outcome> {
+pub async fn run(plan: Plan, watched: &[Watched]) -> anyhow::Result<Outcome> {
     let shared = Arc::new(Shared {
         warm: Barrier::new(usize::from(plan.connections) + 1),
         go: Barrier::new(usize::from(plan.connections) + 1),
         taken: AtomicU64::new(0),
-        numbers: AtomicU64::new(0),
+        numbers: AtomicU64::new(plan.first),
         plan,
     });
     let mut connections = JoinSet::new();
@@ -143,20 +182,19 @@ struct Shared {
     go: Barrier,
     /// Requests that were begun.
     taken: AtomicU64,
-    /// Numbers that were used, warm-up included.
+    /// Numbers that were used, warm-up included; the number also says which of the requests it is.
     numbers: AtomicU64,
 }
 
 async fn connection(shared: Arc<Shared>) -> Measured {
     let plan = &shared.plan;
     let mut line = Line {
-        bytes: plan.request.to_vec(),
+        requests: plan.requests.iter().map(|it| it.bytes.to_vec()).collect(),
         ..Line::default()
     };
     let mut ignored = Measured::default();
     for _ in 0..plan.warm_up {
-        line.number(&shared);
-        line.measure(plan, &mut ignored).await;
+        line.measure(&shared, &mut ignored).await;
     }
     shared.warm.wait().await;
     shared.go.wait().await;
@@ -164,8 +202,7 @@ async fn connection(shared: Arc<Shared>) -> Measured {
     let end = Instant::now() + plan.limit.time;
     while Instant::now() < end && shared.taken.fetch_add(1, Ordering::Relaxed) < plan.limit.requests
     {
-        line.number(&shared);
-        line.measure(plan, &mut measured).await;
+        line.measure(&shared, &mut measured).await;
     }
     measured
 }
@@ -174,33 +211,34 @@ async fn connection(shared: Arc<Shared>) -> Measured {
 #[derive(Default)]
 struct Line {
     stream: Option<TcpStream>,
-    /// The next request.
-    bytes: Vec<u8>,
+    /// The plan's requests, with the numbers that they had last.
+    requests: Vec<Vec<u8>>,
     reader: Reader,
     buffer: Vec<u8>,
 }
 
 impl Line {
-    /// Gives the request its number.
-    fn number(&mut self, shared: &Shared) {
-        if let Some(range) = shared.plan.varies.clone() {
-            let mut number = shared.numbers.fetch_add(1, Ordering::Relaxed);
-            for digit in self.bytes[range].iter_mut().rev() {
-                *digit = b"0123456789abcdef"[(number & 0xf) as usize];
-                number >>= 4;
-            }
+    /// The next request, counted as what becomes of it.
+    async fn measure(&mut self, shared: &Shared, measured: &mut Measured) {
+        let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let at = usize::try_from(number).unwrap_or_default() % shared.plan.requests.len();
+        let asked = &shared.plan.requests[at];
+        if let Some(range) = asked.varies.clone() {
+            write_number(&mut self.requests[at][range], number);
         }
-    }
-
-    /// One request, counted as what becomes of it.
-    async fn measure(&mut self, plan: &Plan, measured: &mut Measured) {
-        if let Err(failure) = self.request(plan, measured).await {
+        if let Err(failure) = self.request(at, &shared.plan, measured).await {
             self.stream = None;
             measured.fail(failure.to_string());
         }
     }
 
-    async fn request(&mut self, plan: &Plan, measured: &mut Measured) -> Result<(), Failure> {
+    async fn request(
+        &mut self,
+        at: usize,
+        plan: &Plan,
+        measured: &mut Measured,
+    ) -> Result<(), Failure> {
+        let asked = &plan.requests[at];
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {
@@ -216,10 +254,15 @@ impl Line {
         self.reader.reset();
         let begun = Instant::now();
         let deadline = begun + plan.timeout;
-        stream.write_all(&self.bytes).await?;
+        stream.write_all(&self.requests[at]).await?;
         let (mut first, mut last): (Option<Instant>, Instant) = (None, begun);
         let (mut size, mut same) = (0, true);
         loop {
+            if asked.leaves.is_some_and(|leaves| size >= leaves) {
+                self.stream = None;
+                measured.left += 1;
+                return Ok(());
+            }
             let count = timeout_at(deadline, stream.read(&mut self.buffer))
                 .await
                 .map_err(|_| Failure::Timeout)??;
@@ -228,7 +271,7 @@ impl Line {
             }
             let before = size;
             let done = self.reader.feed(&self.buffer[..count], |part| {
-                if let Some(expected) = &plan.expected {
+                if let Some(expected) = &asked.expected {
                     same &= expected
                         .get(size..)
                         .is_some_and(|rest| rest.starts_with(part));
@@ -251,7 +294,11 @@ impl Line {
         if self.reader.closes() {
             self.stream = None;
         }
-        let complete = plan
+        let status = self.reader.status();
+        if asked.status != 0 && asked.status != status {
+            return Err(Failure::Status(status));
+        }
+        let complete = asked
             .expected
             .as_ref()
             .is_none_or(|expected| expected.len() == size);
@@ -261,8 +308,42 @@ impl Line {
         measured.latency.add(ended - begun);
         measured.first_byte.add(first.unwrap_or(ended) - begun);
         measured.bytes += size as u64;
-        *measured.statuses.entry(self.reader.status()).or_default() += 1;
+        *measured.statuses.entry(status).or_default() += 1;
         Ok(())
+    }
+}
+
+/// Writes a number in hexadecimal digits, as many as there is room for.
+fn write_number(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+        number >>= 4;
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// A request of which any whole answer will do.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            varies: None,
+            status: 0,
+            expected: None,
+            leaves: None,
+        }
+    }
+
+    /// The same, with a number where that text stands last; without the text nothing varies.
+    #[must_use]
+    pub fn varied(mut self, text: &str) -> Self {
+        self.varies = self
+            .bytes
+            .windows(text.len().max(1))
+            .rposition(|part| part == text.as_bytes())
+            .map(|last| last..last + text.len());
+        self
     }
 }
 
@@ -287,6 +368,7 @@ impl Measured {
         for (text, count) in &other.failures {
             *self.failures.entry(text.clone()).or_default() += count;
         }
+        self.left += other.left;
         self.bytes += other.bytes;
     }
 }

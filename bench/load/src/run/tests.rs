@@ -33,9 +33,12 @@ async fn serving(answers: &'static [&'static str]) -> SocketAddr {
 fn plan(target: SocketAddr, requests: u64) -> Plan {
     Plan {
         target,
-        request: crate::wire::request("test", "/", &[], Some(b"{}")).into(),
-        varies: None,
-        expected: None,
+        requests: vec![Asked::new(crate::wire::request(
+            "test",
+            "/",
+            &[""; 0],
+            Some(b"{}"),
+        ))],
         connections: 1,
         warm_up: 0,
         limit: Limit {
@@ -43,6 +46,7 @@ fn plan(target: SocketAddr, requests: u64) -> Plan {
             time: Duration::from_mins(1),
         },
         timeout: Duration::from_secs(10),
+        first: 0,
     }
 }
 
@@ -54,7 +58,7 @@ async fn counts_exactly_what_was_asked_for_and_keeps_connections() {
     let mut plan = plan(target, 6);
     plan.connections = 2;
     plan.warm_up = 1;
-    plan.expected = Some(Arc::from(*b"ok"));
+    plan.requests[0].expected = Some(Arc::from(*b"ok"));
     let outcome = run(plan, &[]).await.unwrap();
     // Two connections, eight answers each: warm-up and all requests pass without a third one.
     assert_eq!(outcome.measured.statuses, BTreeMap::from([(200, 6)]));
@@ -66,7 +70,7 @@ async fn other_bytes_are_a_failure() {
     for body in ["ko", "o", "okk"] {
         let target = serving(&[OK]).await;
         let mut plan = plan(target, 1);
-        plan.expected = Some(Arc::from(body.as_bytes()));
+        plan.requests[0].expected = Some(Arc::from(body.as_bytes()));
         let outcome = run(plan, &[]).await.unwrap();
         assert_eq!(outcome.failed(), 1, "{body}");
     }
@@ -89,9 +93,8 @@ async fn a_broken_connection_is_counted_and_made_anew() {
 async fn each_request_has_a_number_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut plan = plan(listener.local_addr().unwrap(), 2);
-    let request = crate::wire::request("test", "/", &[], Some(b"<0000>"));
-    plan.varies = Some(request.len() - 5..request.len() - 1);
-    plan.request = request.into();
+    let request = crate::wire::request("test", "/", &[""; 0], Some(b"<0000>"));
+    plan.requests = vec![Asked::new(request).varied("0000")];
     plan.warm_up = 1;
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -105,4 +108,35 @@ async fn each_request_has_a_number_of_its_own() {
     let (outcome, bodies) = tokio::join!(run(plan, &[]), server);
     assert_eq!(outcome.unwrap().failed(), 0);
     assert_eq!(bodies, ["<0000>", "<0001>", "<0002>"]);
+}
+
+#[tokio::test]
+async fn several_requests_take_turns() {
+    let no = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno";
+    let target = serving(Box::leak(Box::new([OK, no, OK, no]))).await;
+    let mut plan = plan(target, 4);
+    let one = plan.requests[0].clone();
+    plan.requests = vec![
+        Asked {
+            status: 200,
+            ..one.clone()
+        },
+        Asked { status: 404, ..one },
+    ];
+    let outcome = run(plan, &[]).await.unwrap();
+    assert_eq!(
+        outcome.measured.statuses,
+        BTreeMap::from([(200, 2), (404, 2)])
+    );
+    assert_eq!(outcome.failed(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_as_planned_is_no_failure() {
+    let target = serving(&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok"]).await;
+    let mut plan = plan(target, 3);
+    plan.requests[0].leaves = Some(1);
+    let outcome = run(plan, &[]).await.unwrap();
+    assert_eq!((outcome.measured.left, outcome.failed()), (3, 0));
+    assert_eq!(outcome.answered(), 0);
 }

@@ -12,7 +12,7 @@ use crate::{
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     control::{ControlClient, ControlError},
-    doctor, metrics, reprice,
+    doctor, metrics, reprice, server,
     store::{
         ExportOptions, Format, OpenOptions, RepriceScope, Store, What, export as write_export,
     },
@@ -233,6 +233,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("docs/cli.md", crate::cli::render_markdown()),
         ("docs/configuration.md", config::render_configuration_md()),
         ("docs/edits.md", crate::provider::render_edits_markdown()),
+        ("docs/endpoints.md", server::render_endpoints_markdown()),
         ("docs/errors.md", crate::proxy::error::render_markdown()),
         ("docs/metrics.md", metrics::render_metrics_md()),
         ("deploy/aperture.example.hujson", config::render_example()),

@@ -255,7 +255,9 @@ impl<W: WhoIs> Server<W> {
             | Route::WrongMethod(endpoint)
             | Route::WebSocket(endpoint) => Some(endpoint.dialect()),
             Route::NotOffered(dialect) => Some(dialect),
-            Route::Models | Route::Other => ask.and_then(|ask| ask.dialect(path, request.headers())),
+            Route::Models | Route::Other => {
+                ask.and_then(|ask| ask.dialect(path, request.headers()))
+            }
         };
         // Programs come under names of their own and from listed origins; pages only under ours.
         let for_programs = dialect.is_some() || (ask.is_some() && path != "/");

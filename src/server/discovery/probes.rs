@@ -61,20 +61,70 @@ const NONE: Answer = Answer::NotFound(None);
 
 /// The table.
 pub(super) const PROBES: &[Probe] = &[
-    probe(&[Method::HEAD], "/", Answer::Here, "agents ask whether there is somebody"),
+    probe(
+        &[Method::HEAD],
+        "/",
+        Answer::Here,
+        "agents ask whether there is somebody",
+    ),
     probe(&[Method::GET], "/", Answer::Pages, "people type the name"),
-    probe(READ, "/api/hello", Answer::Here, "Claude Code, before its first request"),
-    probe(POST, "/v1/metrics", Answer::Dropped, "telemetry (OTLP) of agents whose exporter is pointed here; counted, then dropped"),
+    probe(
+        READ,
+        "/api/hello",
+        Answer::Here,
+        "Claude Code, before its first request",
+    ),
+    probe(
+        POST,
+        "/v1/metrics",
+        Answer::Dropped,
+        "telemetry (OTLP) of agents whose exporter is pointed here; counted, then dropped",
+    ),
     probe(POST, "/v1/logs", Answer::Dropped, "the same"),
     probe(POST, "/v1/traces", Answer::Dropped, "the same"),
-    probe(POST, "/api/event_logging/batch", Answer::Dropped, "Claude Code's own telemetry; counted, then dropped"),
-    probe(READ, "/bedrock/inference-profiles", BEDROCK, "Claude Code on Bedrock; without profiles it goes by its model's name"),
-    probe(READ, "/bedrock/foundation-models", BEDROCK, "boto3's `bedrock` client: the control plane is not offered"),
-    probe(READ, "/inference-profiles", BEDROCK, "the same, for a base URL without `/bedrock`"),
+    probe(
+        POST,
+        "/api/event_logging/batch",
+        Answer::Dropped,
+        "Claude Code's own telemetry; counted, then dropped",
+    ),
+    probe(
+        READ,
+        "/bedrock/inference-profiles",
+        BEDROCK,
+        "Claude Code on Bedrock; without profiles it goes by its model's name",
+    ),
+    probe(
+        READ,
+        "/bedrock/foundation-models",
+        BEDROCK,
+        "boto3's `bedrock` client: the control plane is not offered",
+    ),
+    probe(
+        READ,
+        "/inference-profiles",
+        BEDROCK,
+        "the same, for a base URL without `/bedrock`",
+    ),
     probe(READ, "/foundation-models", BEDROCK, "the same"),
-    probe(READ, "/.well-known/oauth-authorization-server", NONE, "logins of gateways: here the tailnet says who calls"),
-    probe(READ, "/managed/settings", NONE, "Claude Code, for settings that an organisation prescribes: there are none"),
-    probe(READ, "/protocol", NONE, "the contract of Anthropic's own gateway"),
+    probe(
+        READ,
+        "/.well-known/oauth-authorization-server",
+        NONE,
+        "logins of gateways: here the tailnet says who calls",
+    ),
+    probe(
+        READ,
+        "/managed/settings",
+        NONE,
+        "Claude Code, for settings that an organisation prescribes: there are none",
+    ),
+    probe(
+        READ,
+        "/protocol",
+        NONE,
+        "the contract of Anthropic's own gateway",
+    ),
 ];
 
 /// The row of a method and a path.

@@ -43,7 +43,11 @@ fn config() -> Config {
             &[D::BedrockModelInvoke, D::BedrockConverse],
         ),
         gemini,
-        provider("openai", &["gpt-4o", "gpt-5"], &[D::OpenaiChat, D::OpenaiResponses]),
+        provider(
+            "openai",
+            &["gpt-4o", "gpt-5"],
+            &[D::OpenaiChat, D::OpenaiResponses],
+        ),
         provider("proxy", &["claude-haiku-4-5"], &[D::AnthropicMessages]),
         provider("vertex", &["gemini-2.5-pro"], &[D::GoogleGenerateContent]),
         provider("vertex-claude", &["claude@1"], &[D::GoogleRawPredict]),
@@ -107,17 +111,25 @@ const GOOGLE: &[(&str, &str)] = &[("x-goog-api-key", "-")];
 
 fn texts(list: &Value, key: &str) -> Vec<String> {
     let rows = list.as_array().expect("a list").iter();
-    rows.map(|row| row[key].as_str().unwrap().to_owned()).collect()
+    rows.map(|row| row[key].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// What the product's launcher of September refuses a list for, each with its number.
 fn strict(list: &Value) -> Result<BTreeMap<(String, String), BTreeSet<String>>, u8> {
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     if list["object"] != "list" {
         return Err(1);
     }
     let rows = list["data"].as_array().ok_or(2)?;
-    let known: Vec<&str> = Dialect::ALL.map(|dialect| dialect.main_endpoint().path()).to_vec();
+    let known: Vec<&str> = Dialect::ALL
+        .map(|dialect| dialect.main_endpoint().path())
+        .to_vec();
     let mut providers: BTreeMap<String, Value> = BTreeMap::new();
     let mut models: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for row in rows {
@@ -154,22 +166,32 @@ async fn the_list_passes_each_strict_check() {
     };
     // The templates, as the specification writes them.
     assert_eq!(paths("anthropic", "claude-opus-4-5"), ["/v1/messages"]);
-    assert_eq!(paths("openai", "gpt-5"), ["/v1/chat/completions", "/v1/responses"]);
+    assert_eq!(
+        paths("openai", "gpt-5"),
+        ["/v1/chat/completions", "/v1/responses"]
+    );
     assert_eq!(
         paths("gemini", "gemini-2.5-pro"),
         ["/v1beta/models/{model}:generateContent"]
     );
     assert_eq!(
         paths("vertex", "gemini-2.5-pro"),
-        ["/v1/projects/{project}/locations/{region}/publishers/google/models/{model}:generateContent"]
+        [
+            "/v1/projects/{project}/locations/{region}/publishers/google/models/{model}:generateContent"
+        ]
     );
     assert_eq!(
         paths("vertex-claude", "claude@1"),
-        ["/v1/projects/{project}/locations/{region}/publishers/anthropic/models/{model}:rawPredict"]
+        [
+            "/v1/projects/{project}/locations/{region}/publishers/anthropic/models/{model}:rawPredict"
+        ]
     );
     assert_eq!(
         paths("bedrock", "us.anthropic.claude-opus-4-7"),
-        ["/bedrock/model/{model}/converse", "/bedrock/model/{model}/invoke"]
+        [
+            "/bedrock/model/{model}/converse",
+            "/bedrock/model/{model}/invoke"
+        ]
     );
     // The checks can fail, each of them.
     let spoiled = |spoil: &dyn Fn(&mut Value)| {
@@ -203,7 +225,11 @@ async fn prices_are_texts_and_windows_are_told_where_known() {
     assert_eq!(row["context_window_tokens"], 128_000);
     assert_eq!(row["pricing"]["input"], "0.00000250");
     let prices = rows.iter().filter_map(|row| row["pricing"].as_object());
-    assert!(prices.flat_map(|prices| prices.values()).all(Value::is_string));
+    assert!(
+        prices
+            .flat_map(|prices| prices.values())
+            .all(Value::is_string)
+    );
     let unknown = rows.iter().find(|row| row["id"] == "claude@1").unwrap();
     assert_eq!(unknown.get("context_window_tokens"), None);
 }
@@ -222,7 +248,10 @@ async fn anthropics_list_goes_by_pages_in_both_directions() {
     // One that two providers serve is one.
     let ids = ["claude-opus-4-5", "claude-haiku-4-5", "claude-sonnet-4-5"];
     assert_eq!(texts(&all["data"], "id"), ids);
-    assert_eq!((&all["has_more"], &all["first_id"], &all["last_id"]), (&json!(false), &json!(ids[0]), &json!(ids[2])));
+    assert_eq!(
+        (&all["has_more"], &all["first_id"], &all["last_id"]),
+        (&json!(false), &json!(ids[0]), &json!(ids[2]))
+    );
     for (query, expected, more) in [
         ("limit=2", &ids[..2], true),
         ("limit=2&after_id=claude-haiku-4-5", &ids[2..], false),
@@ -234,9 +263,18 @@ async fn anthropics_list_goes_by_pages_in_both_directions() {
         assert_eq!(texts(&page["data"], "id"), expected, "{query}");
         assert_eq!(page["has_more"], more, "{query}");
     }
-    for query in ["limit=0", "limit=many", "after_id=nobody", "before_id=gpt-4o"] {
-        let (failure, dialect) =
-            ask("alice@example.com", &format!("/v1/models?{query}"), ANTHROPIC).unwrap_err();
+    for query in [
+        "limit=0",
+        "limit=many",
+        "after_id=nobody",
+        "before_id=gpt-4o",
+    ] {
+        let (failure, dialect) = ask(
+            "alice@example.com",
+            &format!("/v1/models?{query}"),
+            ANTHROPIC,
+        )
+        .unwrap_err();
         assert!(matches!(failure, Failure::BadRequest(_)), "{query}");
         assert_eq!(dialect, Some(Dialect::AnthropicMessages));
     }
@@ -247,7 +285,10 @@ async fn geminis_list_has_names_methods_and_pages() {
     for (path, head) in [
         ("/v1beta/models", &[][..]),
         ("/v1/models", GOOGLE),
-        ("/v1/models", &[("x-goog-api-client", "google-genai-sdk/3.4.0")]),
+        (
+            "/v1/models",
+            &[("x-goog-api-client", "google-genai-sdk/3.4.0")],
+        ),
     ] {
         let list = json_of(path, head).await;
         let names = ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-embedding-001"];
@@ -255,13 +296,19 @@ async fn geminis_list_has_names_methods_and_pages() {
         assert_eq!(list["models"][0]["name"], "models/gemini-2.5-pro");
         assert_eq!(list.get("nextPageToken"), None);
         let methods = |at: usize| list["models"][at]["supportedGenerationMethods"][0].clone();
-        assert_eq!((methods(0), methods(2)), (json!("generateContent"), json!("embedContent")));
+        assert_eq!(
+            (methods(0), methods(2)),
+            (json!("generateContent"), json!("embedContent"))
+        );
     }
     let first = json_of("/v1beta/models?pageSize=2", &[]).await;
     assert_eq!(first["models"].as_array().unwrap().len(), 2);
     let token = first["nextPageToken"].as_str().unwrap();
     let next = json_of(&format!("/v1beta/models?pageSize=2&pageToken={token}"), &[]).await;
-    assert_eq!(texts(&next["models"], "name"), ["models/gemini-embedding-001"]);
+    assert_eq!(
+        texts(&next["models"], "name"),
+        ["models/gemini-embedding-001"]
+    );
     assert_eq!(next.get("nextPageToken"), None);
 }
 
@@ -272,7 +319,11 @@ async fn vertex_lists_by_publisher() {
         texts(&list["publisherModels"], "name"),
         ["publishers/google/models/gemini-2.5-pro"]
     );
-    let list = json_of("/v1/projects/p/locations/l/publishers/anthropic/models", &[]).await;
+    let list = json_of(
+        "/v1/projects/p/locations/l/publishers/anthropic/models",
+        &[],
+    )
+    .await;
     assert_eq!(
         texts(&list["publisherModels"], "name"),
         ["publishers/anthropic/models/claude@1"]
@@ -285,7 +336,12 @@ async fn one_model_has_the_shape_of_its_list_and_an_unknown_one_is_refused_in_it
         ("/v1/models/openai%2Fgpt-4o", &[][..], "id", "gpt-4o"),
         ("/models/openai/gpt-4o", &[], "object", "model"),
         ("/v1/models/claude-haiku-4-5", ANTHROPIC, "type", "model"),
-        ("/v1beta/models/gemini-2.5-pro", &[], "name", "models/gemini-2.5-pro"),
+        (
+            "/v1beta/models/gemini-2.5-pro",
+            &[],
+            "name",
+            "models/gemini-2.5-pro",
+        ),
         (
             "/v1beta1/publishers/google/models/gemini-2.5-pro",
             &[],
@@ -301,11 +357,22 @@ async fn one_model_has_the_shape_of_its_list_and_an_unknown_one_is_refused_in_it
         ("/v1/models/gpt-4o", ANTHROPIC, Dialect::AnthropicMessages),
         ("/v1beta/models/gpt-4o", &[], Dialect::GeminiGenerateContent),
         ("/v1/models/none", GOOGLE, Dialect::GeminiGenerateContent),
-        ("/v1beta1/publishers/google/models/none", &[], Dialect::GoogleGenerateContent),
-        ("/v1/publishers/anthropic/models/none", &[], Dialect::GoogleRawPredict),
+        (
+            "/v1beta1/publishers/google/models/none",
+            &[],
+            Dialect::GoogleGenerateContent,
+        ),
+        (
+            "/v1/publishers/anthropic/models/none",
+            &[],
+            Dialect::GoogleRawPredict,
+        ),
     ] {
         let (failure, words) = ask("alice@example.com", path, head).unwrap_err();
-        assert!(matches!(failure, Failure::Denied(Denied::NoModel { .. })), "{path}");
+        assert!(
+            matches!(failure, Failure::Denied(Denied::NoModel { .. })),
+            "{path}"
+        );
         assert_eq!(words, Some(dialect), "{path}");
     }
 }
@@ -315,7 +382,15 @@ async fn providers_are_a_bare_array_with_all_nine_flags() {
     let list = json_of("/api/providers", &[]).await;
     assert_eq!(
         texts(&list, "id"),
-        ["anthropic", "bedrock", "gemini", "openai", "proxy", "vertex", "vertex-claude"]
+        [
+            "anthropic",
+            "bedrock",
+            "gemini",
+            "openai",
+            "proxy",
+            "vertex",
+            "vertex-claude"
+        ]
     );
     for row in list.as_array().unwrap() {
         assert!(!row["models"].as_array().unwrap().is_empty());
@@ -328,7 +403,10 @@ async fn providers_are_a_bare_array_with_all_nine_flags() {
     assert_eq!(flags["gemini_generate_content"], true);
     assert_eq!(flags["openai_chat"], false);
     assert_eq!(flags["experimental_gemini_cli_vertex_compat"], true);
-    assert_eq!(json_of("/api/connectors", &[]).await, json!({"connectors": []}));
+    assert_eq!(
+        json_of("/api/connectors", &[]).await,
+        json!({"connectors": []})
+    );
 }
 
 #[tokio::test]
@@ -345,7 +423,9 @@ async fn what_is_not_granted_is_nowhere() {
     let mut seen = 0;
     for (path, head) in lists {
         let list = json_for("bob@example.com", path, head).await.to_string();
-        for hidden in ["claude", "gemini", "gpt-5", "bedrock", "proxy", "vertex\"", "off"] {
+        for hidden in [
+            "claude", "gemini", "gpt-5", "bedrock", "proxy", "vertex\"", "off",
+        ] {
             let own_flags = list.contains("compatibility") && hidden != "gpt-5";
             assert!(own_flags || !list.contains(hidden), "{path}: {list}");
         }
@@ -376,7 +456,10 @@ async fn lists_that_have_not_changed_are_not_sent_again() {
     ] {
         let first = ask("alice@example.com", path, head).unwrap();
         assert_eq!(first.headers()["cache-control"], "private, no-cache");
-        let vary = first.headers().get("vary").map(|vary| vary.to_str().unwrap());
+        let vary = first
+            .headers()
+            .get("vary")
+            .map(|vary| vary.to_str().unwrap());
         assert_eq!(vary, (!path.starts_with("/api/")).then_some(CHOOSING));
         let tag = first.headers()["etag"].to_str().unwrap().to_owned();
         for (known, status) in [
@@ -393,11 +476,12 @@ async fn lists_that_have_not_changed_are_not_sent_again() {
             assert_eq!(bytes.is_empty(), status == StatusCode::NOT_MODIFIED);
         }
     }
-    let tag = |login: &str, head| {
-        ask(login, "/v1/models", head).unwrap().headers()["etag"].clone()
-    };
+    let tag = |login: &str, head| ask(login, "/v1/models", head).unwrap().headers()["etag"].clone();
     assert_ne!(tag("alice@example.com", &[]), tag("bob@example.com", &[]));
-    assert_ne!(tag("alice@example.com", &[]), tag("alice@example.com", ANTHROPIC));
+    assert_ne!(
+        tag("alice@example.com", &[]),
+        tag("alice@example.com", ANTHROPIC)
+    );
 }
 
 #[test]
@@ -416,5 +500,8 @@ fn probes_are_found_by_method_and_path_and_are_each_listed_once() {
     assert!(probes::find(&Method::GET, "/v1/metrics").is_none());
     assert!(probes::find(&Method::GET, "/api/hello/").is_none());
     let text = render_markdown();
-    assert!(seen.iter().all(|(_, path)| text.contains(&format!("{path}`"))));
+    assert!(
+        seen.iter()
+            .all(|(_, path)| text.contains(&format!("{path}`")))
+    );
 }

@@ -157,6 +157,8 @@ fn names(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
 struct Table {
     /// Steps by catalogue, name and tier.
     entries: BTreeMap<[String; 3], Vec<Step>>,
+    /// Tokens that fit into the context, by catalogue and name, where the data says so.
+    windows: BTreeMap<[String; 2], u64>,
 }
 
 impl Table {
@@ -179,6 +181,10 @@ impl Table {
                 for (tier, steps) in &tiers {
                     let key = [*basis, *name, *tier].map(str::to_owned);
                     self.entries.insert(key, steps.clone());
+                }
+                if let Some(window) = window(provider, &id) {
+                    let key = [*basis, *name].map(str::to_owned);
+                    self.windows.insert(key, window);
                 }
             }
             known.insert(id, (signature, tiers));
@@ -228,8 +234,29 @@ impl Table {
         let version = format!("genai-prices {} {:08x}", crate_version(root), hash >> 32);
         text += "/// The price table's version: the data's, and a hash of the table.\n";
         writeln!(text, "pub const VERSION: &str = {version:?};").expect(MEMORY);
+        // After the hash: they are no prices.
+        writeln!(
+            text,
+            "static WINDOWS: [(&str, &str, u64); {}] = [",
+            self.windows.len()
+        )
+        .expect(MEMORY);
+        for ([basis, model], window) in &self.windows {
+            writeln!(text, "    ({basis:?}, {model:?}, {}),", grouped(*window)).expect(MEMORY);
+        }
+        text.push_str("];\n");
         text
     }
+}
+
+/// Tokens that fit into the context of a model.
+fn window(provider: &str, id: &str) -> Option<u64> {
+    Calculator::bundled()
+        .providers()
+        .find(|known| known.id() == provider)?
+        .models()
+        .find(|model| model.id() == id)?
+        .context_window()
 }
 
 /// A number as people and lints like it: `1_000_000`.

@@ -44,6 +44,10 @@ pub enum Command {
     /// Shows the difference by provider and model; only --apply writes. Works while the gateway runs, and without it. Counters
     /// on /metrics only go up: they keep what they counted.
     Reprice(RepriceArgs),
+    /// Show how a client is pointed at a gateway, or do it.
+    ///
+    /// Asks the gateway what you may use, and fills it in; without a gateway it shows the general form. Works on any machine.
+    Connect(ConnectArgs),
     /// Print the JSON schema of the configuration.
     Schema,
     /// Print completions for a shell.
@@ -296,6 +300,37 @@ pub struct RepriceArgs {
     pub apply: bool,
     /// Print the difference as JSON, in pico-dollars.
     #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `connect`.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectArgs {
+    /// The client; without it, those that are known are listed.
+    pub client: Option<String>,
+    /// The gateway.
+    #[arg(
+        long,
+        env = "APERTURE_GATEWAY",
+        default_value = "http://ai",
+        value_name = "URL"
+    )]
+    pub gateway: String,
+    /// The way to set it up, where the client has several (default: the first that has a file, for --apply; else all).
+    #[arg(long, requires = "client", value_name = "NAME")]
+    pub setup: Option<String>,
+    /// Print (the default).
+    #[arg(long, conflicts_with = "apply")]
+    pub print: bool,
+    /// Merge it into the client's own file below $HOME: shows the difference, asks, and keeps what was there as
+    /// FILE.aperture-backup. Keys and tokens that are there already stay.
+    #[arg(long, requires = "client")]
+    pub apply: bool,
+    /// Do not ask.
+    #[arg(long, requires = "apply")]
+    pub yes: bool,
+    /// One JSON document instead of text.
+    #[arg(long, conflicts_with = "apply")]
     pub json: bool,
 }
 

@@ -7,12 +7,13 @@
 use crate::{
     app,
     cli::{
-        CheckArgs, Cli, Command, DoctorArgs, ExportArgs, ExportFormat, ExportWhat, HealthArgs,
-        LogFormat, RepriceArgs, RunArgs,
+        CheckArgs, Cli, Command, ConnectArgs, DoctorArgs, ExportArgs, ExportFormat, ExportWhat,
+        HealthArgs, LogFormat, RepriceArgs, RunArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
+    connect,
     control::{ControlClient, ControlError},
-    doctor, metrics, reprice,
+    doctor, metrics, reprice, server,
     store::{
         ExportOptions, Format, OpenOptions, RepriceScope, Store, What, export as write_export,
     },
@@ -21,7 +22,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 use std::{
     io::{IsTerminal as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -41,6 +42,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Some(Command::Health(args)) => health(&args).await,
         Some(Command::Export(args)) => export(&args).await,
         Some(Command::Reprice(args)) => price_again(&args).await,
+        Some(Command::Connect(args)) => connect(&args).await,
         Some(Command::Schema) => print(&format!("{:#}\n", config::json_schema())),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
@@ -221,6 +223,14 @@ async fn price_again(args: &RepriceArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+async fn connect(args: &ConnectArgs) -> anyhow::Result<ExitCode> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut out = std::io::stdout().lock();
+    connect::run(args, home.as_deref(), &mut out).await?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn man() -> anyhow::Result<ExitCode> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
@@ -230,9 +240,11 @@ fn man() -> anyhow::Result<ExitCode> {
 /// Generated files and what they should hold.
 pub fn generated() -> Vec<(&'static str, String)> {
     vec![
+        ("docs/clients.md", connect::render_markdown()),
         ("docs/cli.md", crate::cli::render_markdown()),
         ("docs/configuration.md", config::render_configuration_md()),
         ("docs/edits.md", crate::provider::render_edits_markdown()),
+        ("docs/endpoints.md", server::render_endpoints_markdown()),
         ("docs/errors.md", crate::proxy::error::render_markdown()),
         ("docs/metrics.md", metrics::render_metrics_md()),
         ("deploy/aperture.example.hujson", config::render_example()),

@@ -31,6 +31,7 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod connect;
 pub mod control;
 pub mod dashboard;
 pub mod doctor;

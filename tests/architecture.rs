@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["config"]),
+    ("connect", &["cli"]),
     (
         "doctor",
         &["app", "config", "identity", "policy", "provider", "server"],
@@ -78,8 +79,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "app", "cli", "config", "control", "doctor", "metrics", "provider", "proxy", "reprice",
-            "store",
+            "app", "cli", "config", "connect", "control", "doctor", "metrics", "provider", "proxy",
+            "reprice", "server", "store",
         ],
     ),
     ("lib", &[]),

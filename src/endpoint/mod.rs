@@ -7,7 +7,10 @@
 mod route;
 mod stored;
 
-pub use route::{Hints, Route, locate, model_in_path, route, split_version, unversioned};
+pub use route::{
+    Hints, ModelsPath, Route, locate, model_in_path, models_path, not_offered, route,
+    split_version, unversioned,
+};
 pub use stored::{Action, Stored, stored};
 
 use serde::{Deserialize, Serialize};

@@ -42,6 +42,11 @@ const NOT_OFFERED: [(&str, Dialect); 12] = [
     ("/complete", Dialect::AnthropicMessages),
 ];
 
+/// The routes that are known and not offered: what their paths begin with after the version, and whose API that is.
+pub const fn not_offered() -> &'static [(&'static str, Dialect)] {
+    &NOT_OFFERED
+}
+
 /// What a head says about its route beyond method and path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hints {
@@ -67,13 +72,13 @@ pub fn route(method: &http::Method, path: &str, hints: Hints) -> Route {
             None => Route::NotOffered(endpoint.dialect()),
         };
     }
-    let bare = unversioned(path);
-    if is_below(bare, "/models") || is_below(bare, "/v1beta/models") {
+    if models_path(path).is_some() {
         return match *method {
             Method::GET | Method::HEAD | Method::OPTIONS => Route::Models,
             _ => Route::Other,
         };
     }
+    let bare = unversioned(path);
     NOT_OFFERED
         .iter()
         .find(|(prefix, _)| is_below(bare, prefix))
@@ -110,6 +115,38 @@ pub fn model_in_path(endpoint: Endpoint, path: &str) -> Option<&str> {
         }
         Dialect::AnthropicMessages | Dialect::OpenaiChat | Dialect::OpenaiResponses => None,
     }
+}
+
+/// The list of models that a path is, or one model of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelsPath<'a> {
+    /// Whether the path's version is one that Google's APIs alone have.
+    pub beta: bool,
+    /// Whose models, on Vertex AI.
+    pub publisher: Option<&'a str>,
+    /// The model, as it is written there.
+    pub model: Option<&'a str>,
+}
+
+/// `[/VERSION]/models[/MODEL]`, and the same below a publisher of Vertex AI.
+pub fn models_path(path: &str) -> Option<ModelsPath<'_>> {
+    let (version, rest) = split_version(path);
+    let (publisher, rest) = match below_publishers(rest) {
+        Some(below) => {
+            let (publisher, rest) = below.split_at(below.find('/')?);
+            (Some(publisher).filter(|it| !it.is_empty()), rest)
+        }
+        None => (None, rest),
+    };
+    let model = rest.strip_prefix("/models")?;
+    if !model.is_empty() && !model.starts_with('/') {
+        return None;
+    }
+    Some(ModelsPath {
+        beta: !matches!(version.rsplit('/').next(), Some("v1" | "")),
+        publisher,
+        model: model.get(1..).filter(|model| !model.is_empty()),
+    })
 }
 
 /// `/v1`, `/v1beta` and the like in front of a path, the last one of several, and what follows.
@@ -150,15 +187,20 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 /// `[/projects/P/locations/L]/publishers/PUBLISHER/models/MODEL:VERB` → publisher, model, verb.
 fn vertex_parts(rest: &str) -> Option<(&str, &str, &str)> {
+    let (publisher, model) = below_publishers(rest)?.split_once("/models/")?;
+    let (model, verb) = model.rsplit_once(':')?;
+    let one = |segment: &str| !segment.is_empty() && !segment.contains('/');
+    (one(publisher) && one(model)).then_some((publisher, model, verb))
+}
+
+/// `[/projects/P/locations/L]/publishers/REST` → the rest.
+fn below_publishers(rest: &str) -> Option<&str> {
     let mut rest = rest;
     if let Some(project) = rest.strip_prefix("/projects/") {
         let (_, location) = project.split_once("/locations/")?;
         rest = &location[location.find('/')?..];
     }
-    let (publisher, model) = rest.strip_prefix("/publishers/")?.split_once("/models/")?;
-    let (model, verb) = model.rsplit_once(':')?;
-    let one = |segment: &str| !segment.is_empty() && !segment.contains('/');
-    (one(publisher) && one(model)).then_some((publisher, model, verb))
+    rest.strip_prefix("/publishers/")
 }
 
 fn vertex(rest: &str) -> Option<Endpoint> {
@@ -399,6 +441,8 @@ mod tests {
             "/v1/models/a/b",
             "/v1beta/models",
             "/v1beta/models/gemini-2.5-pro",
+            "/v1beta1/publishers/google/models",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/claude-haiku-4-5",
         ] {
             assert_eq!(
                 route(&Method::GET, path, Hints::default()),
@@ -415,6 +459,37 @@ mod tests {
             route(&Method::GET, "/v1/modelsx", Hints::default()),
             Route::Other
         );
+    }
+
+    #[test]
+    fn the_list_of_models_says_whose_it_is() {
+        let list = |beta, publisher, model| {
+            Some(ModelsPath {
+                beta,
+                publisher,
+                model,
+            })
+        };
+        for (path, expected) in [
+            ("/v1/models", list(false, None, None)),
+            ("/models/", list(false, None, None)),
+            ("/v1/v1/models/a/b", list(false, None, Some("a/b"))),
+            ("/v1beta/models", list(true, None, None)),
+            ("/v1alpha/models/m", list(true, None, Some("m"))),
+            (
+                "/v1beta1/publishers/google/models",
+                list(true, Some("google"), None),
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/m",
+                list(false, Some("google"), Some("m")),
+            ),
+            ("/v1/modelsx", None),
+            ("/v1/publishers/google", None),
+            ("/v1/projects/p/models", None),
+        ] {
+            assert_eq!(models_path(path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -142,6 +142,9 @@ families! {
     Counter incomplete_usage_total[provider, model, state],
     /// Requests that the gateway refused or failed itself, by the reason on their record.
     Counter refused_total[reason],
+    /// Requests of clients that feel around beside the models, by the path as `docs/endpoints.md` lists it: telemetry that is
+    /// dropped (`/v1/metrics` and its like) is counted here and nowhere else.
+    Counter probes_total[probe],
     /// Requests by user, only with `gateway.metrics.per_user`.
     Counter user_requests_total[user, provider, model],
     /// Tokens by user, only with `gateway.metrics.per_user`.

@@ -314,6 +314,11 @@ impl Metrics {
         self.0.families.refused_total.add([reason], 1);
     }
 
+    /// A client felt around; `probe` is a path of the table of probes.
+    pub fn probed(&self, probe: &'static str) {
+        self.0.families.probes_total.add([probe], 1);
+    }
+
     /// Pieces of a response that the tap could not read.
     pub fn tap_failures(&self, pieces: u32) {
         self.0

@@ -321,6 +321,14 @@ fn entry(basis: &str, model: &str, tier: &str) -> Option<&'static Entry> {
     ENTRIES.get(at)
 }
 
+/// Tokens that fit into the context of a model of a catalogue, where the data says so.
+pub fn context_window(basis: &str, model: &str) -> Option<u64> {
+    let at = WINDOWS
+        .binary_search_by(|(known, name, _)| (*known, *name).cmp(&(basis, model)))
+        .ok()?;
+    WINDOWS.get(at).map(|(_, _, window)| *window)
+}
+
 /// Every name of a catalogue that has a price.
 pub fn models(basis: &str) -> impl Iterator<Item = &'static str> {
     let start = ENTRIES.partition_point(|entry| entry.basis < basis);

@@ -532,3 +532,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn context_windows_are_those_of_the_data() {
+    assert_eq!(context_window("openai", "gpt-4o"), Some(128_000));
+    assert_eq!(context_window("openai", "no-such-model"), None);
+    assert_eq!(context_window("nobody", "gpt-4o"), None);
+    assert!(WINDOWS.is_sorted_by_key(|(basis, model, _)| (*basis, *model)));
+}

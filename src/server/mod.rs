@@ -4,10 +4,10 @@
 //! models, pages and metrics. In: accepted streams with the peer's address. Out: responses.
 //! Must not know: how identity is found, what a model request does, what pages show.
 
+mod discovery;
 mod events;
 mod guard;
 mod mistakes;
-mod models;
 mod opening;
 mod scrape;
 mod tls;
@@ -34,8 +34,9 @@ use crate::{
     tailnet::{Accept, Accepted, Origin},
 };
 use bytes::Bytes;
+use discovery::Ask;
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -89,6 +90,11 @@ pub struct Server<W: WhoIs> {
 /// Asks the node for its own series; empty without a node.
 pub type NodeMetrics =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+
+/// docs/endpoints.md.
+pub fn render_endpoints_markdown() -> String {
+    discovery::render_markdown()
+}
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +245,9 @@ impl<W: WhoIs> Server<W> {
         accepted_as: Result<NodeId, Unidentified>,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let route = endpoint::route(request.method(), request.uri().path(), hints(&request));
+        let (method, path) = (request.method(), request.uri().path());
+        let route = endpoint::route(method, path, hints(&request));
+        let ask = Ask::of(route, method, path);
         // The dialect in whose words refusals are; none for pages.
         let dialect = match route {
             Route::Model(endpoint)
@@ -247,10 +255,12 @@ impl<W: WhoIs> Server<W> {
             | Route::WrongMethod(endpoint)
             | Route::WebSocket(endpoint) => Some(endpoint.dialect()),
             Route::NotOffered(dialect) => Some(dialect),
-            Route::Models | Route::Other => None,
+            Route::Models | Route::Other => {
+                ask.and_then(|ask| ask.dialect(path, request.headers()))
+            }
         };
         // Programs come under names of their own and from listed origins; pages only under ours.
-        let for_programs = dialect.is_some() || route == Route::Models;
+        let for_programs = dialect.is_some() || (ask.is_some() && path != "/");
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
         let identified = match &accepted_as {
             Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
@@ -302,10 +312,9 @@ impl<W: WhoIs> Server<W> {
                     }
                     (Route::Models | Route::Other, _) => {
                         let (method, path) = (request.method().clone(), told(&request));
-                        let response = if route == Route::Models {
-                            self.list_models(&config, &caller, &request.into_parts().0)
-                        } else {
-                            self.page(&config, &caller, request).await
+                        let response = match ask {
+                            Some(ask) => self.tell(&config, &caller, ask, request).await,
+                            None => self.page(&config, &caller, request).await,
                         };
                         let status = response.status().as_u16();
                         tracing::debug!(login = %caller.login, %method, path, status, "answered beside the models");
@@ -351,7 +360,7 @@ impl<W: WhoIs> Server<W> {
         refuse(&failure, Some(dialect), RequestId::new())
     }
 
-    /// Everything that is not a model: pages, the root, and paths that do not exist.
+    /// What is neither a model nor asked by programs: pages, and paths that do not exist.
     async fn page(
         &self,
         config: &Config,
@@ -386,41 +395,32 @@ impl<W: WhoIs> Server<W> {
             };
             return answer.map(|first| Body::Events(page.events(first)));
         }
-        match (&parts.method, path) {
-            // Agents probe the root before they begin; people type it.
-            (&Method::HEAD, "/") => empty(StatusCode::OK),
-            (&Method::GET, "/") => {
-                let mut response = empty(StatusCode::FOUND);
-                response
-                    .headers_mut()
-                    .insert(header::LOCATION, HeaderValue::from_static("/ui/"));
-                response
-            }
-            _ => {
-                let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
-                self.metrics.refused(failure.facts().reason);
-                refuse(&failure, None, RequestId::new())
-            }
-        }
+        let failure = Failure::NoEndpoint(path.chars().take(PATH_TOLD).collect());
+        self.metrics.refused(failure.facts().reason);
+        refuse(&failure, None, RequestId::new())
     }
 
-    /// The models that the caller may use.
-    fn list_models(&self, config: &Config, caller: &Arc<Caller>, parts: &Parts) -> Response<Body> {
-        match models::find(config, caller, parts) {
-            Ok(found) => {
-                let mut response = Response::new(whole(Bytes::from(found.to_string())));
-                response.headers_mut().insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
-                response
-            }
-            Err(denied) => {
-                let failure = Failure::Denied(denied);
-                self.metrics.refused(failure.facts().reason);
-                refuse(&failure, Some(models::dialect_of(parts)), RequestId::new())
+    /// What a program asks before it asks a model.
+    async fn tell(
+        &self,
+        config: &Config,
+        caller: &Arc<Caller>,
+        ask: Ask,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let told = discovery::answer(config, caller, ask, &parts);
+        if let Some(probe) = ask.probe() {
+            self.metrics.probed(probe);
+            if told.is_ok() {
+                discovery::discard(body).await;
             }
         }
+        told.unwrap_or_else(|failure| {
+            self.metrics.refused(failure.facts().reason);
+            let dialect = ask.dialect(parts.uri.path(), &parts.headers);
+            refuse(&failure, dialect, RequestId::new())
+        })
     }
 
     /// The metrics port.

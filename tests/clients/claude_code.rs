@@ -104,7 +104,7 @@ async fn claude_code_runs_by_the_documented_settings_and_its_probes_are_harmless
     // It asked each of these once, and none of them delayed it: there were no others.
     let mut beside = world.beside();
     beside.sort();
-    assert_eq!(beside, ["GET /v1/models 200", "HEAD /api/hello 404"]);
+    assert_eq!(beside, ["GET /v1/models 200", "HEAD /api/hello 200"]);
     world.stop().await;
 }
 

@@ -3,7 +3,9 @@
 mod accounts;
 mod bytes;
 mod commands;
+mod connect;
 mod credentials;
+mod discovery;
 mod failures;
 mod lifecycle;
 mod protocols;

@@ -147,12 +147,11 @@ pub(crate) fn play(
         }
         agent = match agent {
             Some((name, left)) if left > 0 => Some((name, left - 1)),
-            Some(_) => None,
             None if tooling.client == "claude-code" && random.chance(25) => {
                 let name = random.pick(&["Explore", "code-reviewer", "test-runner"]);
                 Some(((*name).to_owned(), random.within(2, 5)))
             }
-            None => None,
+            Some(_) | None => None,
         };
         made.push((record, capture));
     }

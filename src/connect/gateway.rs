@@ -24,11 +24,11 @@ pub(super) async fn models(host: &str) -> Result<Vec<Offered>, String> {
     let models = get(&format!("{host}/v1/models")).await?;
     let rows = models["data"].as_array().ok_or("it lists no models")?;
     // Some gateways name the formats there, and some only here.
-    let providers = match rows.iter().all(|row| row["supported_endpoints"].is_array()) {
-        true => Value::Null,
-        false => get(&format!("{host}/api/providers"))
-            .await
-            .unwrap_or_default(),
+    let providers = if rows.iter().all(|row| row["supported_endpoints"].is_array()) {
+        Value::Null
+    } else {
+        let listed = get(&format!("{host}/api/providers")).await;
+        listed.unwrap_or_default()
     };
     Ok(rows
         .iter()

@@ -70,7 +70,8 @@ fn object_into(into: &CstObject, wanted: &Value, kept: &mut Vec<String>) -> Resu
                 .ok_or_else(|| format!("{key:?} is no object there"))?;
             object_into(&inner, value, kept)?;
         } else if let Some(old) = old {
-            let now = old.value().and_then(|node| node.to_serde_value());
+            let now = old.value().map(|node| node.to_string());
+            let now = now.and_then(|text| serde_json::from_str(&text).ok());
             if now.as_ref() == Some(value) {
                 continue;
             }

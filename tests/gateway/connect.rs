@@ -25,7 +25,11 @@ async fn connect(home: &Path, arguments: &[&str]) -> Output {
 async fn said(home: &Path, arguments: &[&str]) -> String {
     let output = connect(home, arguments).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -51,9 +55,15 @@ async fn it_offers_what_the_gateway_says_that_the_caller_may_use() {
     assert!(line("codex").contains("(no model for it)"), "{list}");
 
     let curl = said(home, &["curl", "--gateway", url]).await;
-    assert!(curl.contains(&format!("curl -s {url}/v1/messages")), "{curl}");
+    assert!(
+        curl.contains(&format!("curl -s {url}/v1/messages")),
+        "{curl}"
+    );
     assert!(curl.contains("\"model\":\"claude-haiku-4-5\""), "{curl}");
-    assert!(curl.contains("you may use no model that is served as openai_chat"), "{curl}");
+    assert!(
+        curl.contains("you may use no model that is served as openai_chat"),
+        "{curl}"
+    );
 
     let json = said(home, &["pi", "--gateway", url, "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -98,10 +108,18 @@ async fn it_merges_into_the_clients_own_file_once_and_keeps_the_rest() {
     let apply = ["claude-code", "--gateway", url, "--apply", "--yes"];
     let text = said(home, &apply).await;
     let line = format!("ANTHROPIC_BASE_URL\": \"{url}\"");
-    let added = text.lines().find(|it| it.starts_with('+') && it.contains(&line));
+    let added = text
+        .lines()
+        .find(|it| it.starts_with('+') && it.contains(&line));
     assert!(added.is_some(), "{text}");
     let after = fs::read_to_string(&file).unwrap();
-    for part in ["// mine", "// as I like it", "\"sk-mine\"", "echo '-'", &line] {
+    for part in [
+        "// mine",
+        "// as I like it",
+        "\"sk-mine\"",
+        "echo '-'",
+        &line,
+    ] {
         assert!(after.contains(part), "{part}: {after}");
     }
     let backup = home.join(".claude/settings.json.aperture-backup");
@@ -127,7 +145,10 @@ async fn it_merges_into_the_clients_own_file_once_and_keeps_the_rest() {
     let outside = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), home.join(".pi")).unwrap();
     let complaint = complaint(home, &["pi", "--gateway", url, "--apply", "--yes"]).await;
-    assert!(complaint.contains("leads out of the home directory"), "{complaint}");
+    assert!(
+        complaint.contains("leads out of the home directory"),
+        "{complaint}"
+    );
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     gateway.stop().await;
 }

@@ -17,7 +17,12 @@ async fn ask(method: Method, url: &str, head: &[(&str, &str)]) -> Answer {
 async fn lists_are_answered_to_get_and_head_and_told_unchanged() {
     let provider = Provider::start(Options::default()).await.unwrap();
     let gateway = start(&config(&provider.url(), EVERYBODY)).await;
-    for path in ["/v1/models", "/api/providers", "/api/connectors", "/v1beta/models"] {
+    for path in [
+        "/v1/models",
+        "/api/providers",
+        "/api/connectors",
+        "/v1beta/models",
+    ] {
         let url = format!("{}{path}", gateway.url);
         let whole = ask(Method::GET, &url, &[]).await;
         assert_eq!(whole.status, 200, "{path}");
@@ -28,18 +33,30 @@ async fn lists_are_answered_to_get_and_head_and_told_unchanged() {
         let tag = whole.headers["etag"].to_str().unwrap();
         for method in [Method::GET, Method::HEAD] {
             let again = ask(method, &url, &[("if-none-match", tag)]).await;
-            assert_eq!((again.status.as_u16(), again.body.len()), (304, 0), "{path}");
+            assert_eq!(
+                (again.status.as_u16(), again.body.len()),
+                (304, 0),
+                "{path}"
+            );
         }
     }
     let providers = ask(Method::GET, &format!("{}/api/providers", gateway.url), &[]).await;
     let providers = providers.json();
     assert_eq!(providers.as_array().unwrap().len(), 2);
-    assert_eq!(providers[1]["models"], json!(["gpt-4o", "gpt-4o-mini", "gpt-5"]));
+    assert_eq!(
+        providers[1]["models"],
+        json!(["gpt-4o", "gpt-4o-mini", "gpt-5"])
+    );
     assert_eq!(providers[1]["compatibility"]["openai_responses"], true);
     // An unknown model, in each API's words.
     for (path, head, place, word) in [
         ("/v1/models/none", &[][..], "/error/code", "model_not_found"),
-        ("/v1/models/none", &[("anthropic-version", "2023-06-01")], "/error/type", "not_found_error"),
+        (
+            "/v1/models/none",
+            &[("anthropic-version", "2023-06-01")],
+            "/error/type",
+            "not_found_error",
+        ),
         ("/v1beta/models/none", &[], "/error/status", "NOT_FOUND"),
     ] {
         let answer = ask(Method::GET, &format!("{}{path}", gateway.url), head).await;
@@ -62,21 +79,32 @@ async fn probes_are_answered_counted_and_leave_no_record() {
         (Method::POST, "/v1/logs", 200),
         (Method::POST, "/v1/traces", 200),
         (Method::POST, "/api/event_logging/batch", 200),
-        (Method::GET, "/bedrock/inference-profiles?type=SYSTEM_DEFINED", 404),
+        (
+            Method::GET,
+            "/bedrock/inference-profiles?type=SYSTEM_DEFINED",
+            404,
+        ),
         (Method::GET, "/foundation-models", 404),
         (Method::GET, "/.well-known/oauth-authorization-server", 404),
         (Method::GET, "/managed/settings", 404),
         (Method::GET, "/protocol", 404),
     ] {
         let url = format!("{}{path}", gateway.url);
-        let body = if method == Method::POST { "x".repeat(1 << 20) } else { String::new() };
+        let body = if method == Method::POST {
+            "x".repeat(1 << 20)
+        } else {
+            String::new()
+        };
         let json = [("content-type", "application/json")];
         let answer = send(method.clone(), &url, &json, body).await;
         assert_eq!(answer.status, status, "{method} {path}");
         match (status, path) {
             (200, _) if method == Method::POST => assert_eq!(answer.text(), "{}", "{path}"),
             (404, "/bedrock/inference-profiles?type=SYSTEM_DEFINED" | "/foundation-models") => {
-                assert_eq!(answer.headers["x-amzn-errortype"], "ResourceNotFoundException");
+                assert_eq!(
+                    answer.headers["x-amzn-errortype"],
+                    "ResourceNotFoundException"
+                );
                 assert!(answer.json()["message"].is_string());
             }
             (404, _) => assert!(answer.json()["error"].is_string(), "{path}"),
@@ -89,7 +117,12 @@ async fn probes_are_answered_counted_and_leave_no_record() {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
     assert_eq!(answer.headers["content-type"], "application/x-protobuf");
 
-    let metrics = ask(Method::GET, &format!("{}/metrics", gateway.metrics_url), &[]).await;
+    let metrics = ask(
+        Method::GET,
+        &format!("{}/metrics", gateway.metrics_url),
+        &[],
+    )
+    .await;
     let counted = "aperture_probes_total{probe=\"/v1/metrics\"} 2";
     assert!(metrics.text().contains(counted), "{}", metrics.text());
     assert!(gateway.records().await.is_empty());

@@ -7,6 +7,7 @@ mod connect;
 mod credentials;
 mod discovery;
 mod failures;
+mod formats;
 mod lifecycle;
 mod protocols;
 mod random;

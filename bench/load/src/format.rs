@@ -45,7 +45,7 @@ pub struct Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
     Anthropic,
-    /// The same without model and stream flag, which the path says.
+    /// The same without the model, which the path says.
     Claude(&'static str),
     Chat {
         usage: bool,
@@ -276,6 +276,7 @@ impl Format {
             Words::Claude(version) => json!({
                 "anthropic_version": version,
                 "max_tokens": 1024,
+                "stream": stream,
                 "system": said("text", &system),
                 "messages": [
                     {"role": "user", "content": question},

@@ -7,6 +7,7 @@
 
 use super::chat;
 use bytes::Bytes;
+use memchr::memmem;
 
 /// Bytes of one event that are held; a larger one is none of ours.
 const HELD: usize = 16 << 10;
@@ -130,8 +131,15 @@ fn give(out: &mut Vec<Bytes>, bytes: Bytes) {
     }
 }
 
+/// The member by which events are told apart.
+const KEY: &[u8] = b"\"choices\"";
+
 /// Whether a whole event is the one to remove.
 fn is_ours(event: &[u8]) -> bool {
+    // Nearly every event has a choice, and reading it again would cost as much as the rest of its way.
+    if has_choice(event) {
+        return false;
+    }
     let mut ours = false;
     let mut decoder = super::SseDecoder::with_limit(HELD);
     let mut each = |item: super::SseItem<'_>| {
@@ -144,15 +152,23 @@ fn is_ours(event: &[u8]) -> bool {
     ours
 }
 
+/// What follows the first `"choices"`, white space left out.
+fn after_key(event: &[u8]) -> Option<impl Iterator<Item = &u8>> {
+    let at = memmem::find(event, KEY)?;
+    let after = event[at + KEY.len()..].iter();
+    Some(after.filter(|byte| !byte.is_ascii_whitespace()))
+}
+
+/// Whether a choice stands in the event.
+fn has_choice(event: &[u8]) -> bool {
+    after_key(event).is_some_and(|after| after.take(3).eq(b":[{"))
+}
+
 /// Whether the beginning of an event may still become the one to remove: no choice was seen in it.
 fn may_be_ours(event: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"choices\"";
-    let Some(at) = event.windows(KEY.len()).position(|window| window == KEY) else {
+    let Some(mut after) = after_key(event) else {
         return true;
     };
-    let mut after = event[at + KEY.len()..]
-        .iter()
-        .filter(|byte| !byte.is_ascii_whitespace());
     match (after.next(), after.next(), after.next()) {
         (Some(b':'), Some(b'['), Some(first)) => *first == b']',
         (Some(b':'), Some(b'[') | None, None) | (None, ..) => true,

@@ -64,8 +64,10 @@ test-packaging: ## The Debian package's life in a chroot, the tarball, the syste
 	tests/packaging/run $(BIN)/debug/aperture
 
 test-go: ## The Go side: the C library and the private tailnet
-	@(cd vendor/libtailscale && ../../scripts/in-namespace go test ./...)
-	(cd tests/tailnet-lab && ../../scripts/in-namespace go test ./...)
+	@# Modules are fetched before: where the tests run there is no network.
+	for module in vendor/libtailscale tests/tailnet-lab; do
+	  (cd $$module && go mod download && ../../scripts/in-namespace go test ./...)
+	done
 
 clients: lab ## Real clients (npm and PyPI packages) against the gateway
 	@scripts/setup clients

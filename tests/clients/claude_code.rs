@@ -130,8 +130,11 @@ async fn a_sub_agent_of_claude_code_appears_inside_its_session() {
     assert_eq!((agents.len(), own.len()), (1, 3));
     for record in &records {
         is_claude_code(record, "alice@example.com");
-        assert_eq!(record.session, records[0].session);
     }
+    // A session of its own, which names the one that it is part of.
+    assert!(own.iter().all(|record| record.session == own[0].session));
+    assert_ne!(agents[0].session, own[0].session);
+    assert_eq!(agents[0].parent_session, own[0].session);
     assert_eq!(own[0].tools[0].name, "Agent");
     world.stop().await;
 }

@@ -16,7 +16,8 @@ async fn codex(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) ->
             "@openai/codex-linux-arm64/vendor/aarch64-unknown-linux-musl/bin/codex",
         ),
     ]);
-    let mut all = vec!["exec"];
+    // Its sandbox is not what is tried: beside a bubblewrap of the system it looks for a helper that a temporary home has not.
+    let mut all = vec!["exec", "-c", "sandbox_mode=\"danger-full-access\""];
     all.extend(arguments);
     home.run(&program, &all, environment).await
 }

@@ -294,7 +294,7 @@ fn passed(request: &Request, body: &str, entry: &Entry, what: &str) {
         let arrived: Vec<_> = head
             .get_all(name)
             .iter()
-            .map(|value| value.as_bytes())
+            .map(::http::HeaderValue::as_bytes)
             .collect();
         match edited(name) {
             Some(Edit::Drop) => {

@@ -213,7 +213,7 @@ const KINDS: [Kind; 6] = [
     Kind {
         make: || {
             let mut ask = Ask::new(Method::POST, "/upload/v1beta/files", &Value::Null);
-            ask.body = "the bytes".to_owned();
+            "the bytes".clone_into(&mut ask.body);
             ask.headers = vec![("content-type", "text/plain")];
             ask
         },

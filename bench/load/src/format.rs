@@ -395,7 +395,7 @@ pub fn config(provider: &str, capture: &str) -> Value {
         },
         "temp_grants": [{
             "src": ["*"],
-            "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "*"}]}],
+            "grants": [{"role": "admin"}, {"providers": [{"provider": "*", "model": "*"}]}],
         }],
         "gateway": {"capture": {"mode": capture}},
     })

@@ -194,7 +194,11 @@ fn reply(requests: &[Request], at: usize) -> Value {
                 .first()
                 .cloned()
                 .unwrap_or_else(|| json!({"content": text}));
-            json!({"choices": [{"index": 0, "message": message, "text": text, "finish_reason": "stop"}],
+            let choice = match endpoint {
+                Endpoint::OpenaiCompletions => json!({"text": text, "finish_reason": "stop"}),
+                _ => json!({"index": 0, "message": message, "finish_reason": "stop"}),
+            };
+            json!({"choices": [choice],
                 "usage": {"prompt_tokens": 11, "completion_tokens": 3}})
         }
         Dialect::OpenaiResponses => {

@@ -159,7 +159,7 @@ fn strict(list: &Value) -> Result<BTreeMap<(String, String), BTreeSet<String>>, 
 async fn the_list_passes_each_strict_check() {
     let list = json_of("/v1/models", &[]).await;
     let models = strict(&list).unwrap();
-    assert_eq!(models.len(), 11);
+    assert_eq!(models.len(), 12);
     let paths = |provider: &str, model: &str| {
         let paths = &models[&(provider.to_owned(), model.to_owned())];
         paths.iter().cloned().collect::<Vec<_>>()

@@ -184,7 +184,10 @@ impl Sessions {
         let owner = stated.as_ref().and_then(|stated| stated.owner);
         let parent = owner.or_else(|| match &stated {
             _ if !fresh => None,
-            Some(stated) => stated.forked_from.or_else(|| state.find(asking)),
+            // A prompt that was cancelled and given again is no copy of anything.
+            Some(stated) => stated
+                .forked_from
+                .or_else(|| state.find(asking).filter(|_| repeats(facts))),
             None => state.quoted(asking),
         });
         let titled = known.unwrap_or(false);
@@ -281,6 +284,12 @@ impl Sessions {
         };
         self.caches.lock().see(answered.session, prompt)
     }
+}
+
+/// Whether a request goes on from something that was answered.
+fn repeats(facts: &RequestFacts) -> bool {
+    let hints = &facts.session;
+    hints.previous_response.is_some() || !hints.replies.is_empty()
 }
 
 fn call_key(session: SessionId, call: &str) -> u64 {

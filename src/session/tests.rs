@@ -485,6 +485,19 @@ fn a_fork_names_its_parent() {
     );
 }
 
+/// Somebody cancels a prompt and gives it again: the second session named the first as its origin.
+#[test]
+fn a_prompt_that_was_cancelled_and_given_again_is_no_fork() {
+    let sessions = Sessions::new(100);
+    let hello = chat(&[("user", "hello".into())]);
+    let ask = |id| sessions.ask(ALICE, &[("x-claude-code-session-id", id)], &hello, NOW);
+    let first = ask("one").session.unwrap();
+    sessions.answer_as(ALICE, "test", first, &hello, &reply("h"), false);
+    let second = ask("two");
+    assert_ne!(second.session, Some(first));
+    assert_eq!((second.parent, second.fresh), (None, true));
+}
+
 #[test]
 fn a_stored_response_is_continued() {
     let sessions = Sessions::new(100);

@@ -10,7 +10,7 @@ use http::{HeaderMap, header::USER_AGENT};
 const KEPT: usize = 60;
 
 /// Products of `user-agent`, in lower case, and what they are called here. A product that ends with `*` is a beginning.
-const PRODUCTS: [(&str, &str); 44] = [
+const PRODUCTS: [(&str, &str); 45] = [
     ("claude-cli", "claude-code"),
     ("codex*", "codex"),
     ("opencode", "opencode"),
@@ -36,6 +36,7 @@ const PRODUCTS: [(&str, &str); 44] = [
     ("aws-sdk-java", "aws-sdk-java"),
     ("aws-sdk-go-v2", "aws-sdk-go"),
     ("anthropicbedrock/js", "anthropic-js"),
+    ("anthropicvertex/js", "anthropic-js"),
     ("openai/python", "openai-python"),
     ("asyncopenai/python", "openai-python"),
     ("openai/js", "openai-js"),

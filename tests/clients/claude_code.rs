@@ -1,16 +1,21 @@
 //! Claude Code.
 
-use super::{Home, Run, World, documented, program};
+use super::{Home, Run, World, documented};
 use aperture::record::{End, Record};
 use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Its program.
+pub(super) fn program() -> PathBuf {
+    super::program(&[
+        ("x86_64", "@anthropic-ai/claude-code-linux-x64/claude"),
+        ("aarch64", "@anthropic-ai/claude-code-linux-arm64/claude"),
+    ])
+}
 
 /// Runs it with one prompt.
 async fn claude(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let program = program(&[
-        ("x86_64", "@anthropic-ai/claude-code-linux-x64/claude"),
-        ("aarch64", "@anthropic-ai/claude-code-linux-arm64/claude"),
-    ]);
-    home.run(&program, arguments, environment).await
+    home.run(&program(), arguments, environment).await
 }
 
 /// The two variables of docs/clients.md.
@@ -167,5 +172,25 @@ async fn claude_code_says_clearly_and_soon_what_it_may_not_do() {
     assert_eq!(records[2].failure.as_deref(), Some("no_role"));
     is_claude_code(&records[2], "tag:ci");
     assert!(world.provider.log().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "`make clients` runs it"]
+async fn claude_code_that_is_interrupted_ends_its_request_at_the_provider() {
+    let world = World::start().await;
+    let url = world.url("alice").await;
+    let stall = r#"SCRIPT: {"text":"one two three four","stall":"mid_stream"}"#;
+    Home::new()
+        .cancelled(
+            &world.provider,
+            &program(),
+            &["-p", stall],
+            &variables(&url),
+        )
+        .await;
+    let records = world.records(1).await;
+    is_claude_code(&records[0], "alice@example.com");
+    assert_eq!(records[0].end, End::ClientGone);
     world.stop().await;
 }

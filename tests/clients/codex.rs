@@ -3,10 +3,11 @@
 use super::{Home, Run, World, documented, program};
 use aperture::record::{End, Record};
 use serde_json::Value;
+use std::path::PathBuf;
 
-/// Runs `codex exec`.
-async fn codex(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let program = program(&[
+/// Its program.
+fn binary() -> PathBuf {
+    program(&[
         (
             "x86_64",
             "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex",
@@ -15,11 +16,15 @@ async fn codex(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) ->
             "aarch64",
             "@openai/codex-linux-arm64/vendor/aarch64-unknown-linux-musl/bin/codex",
         ),
-    ]);
+    ])
+}
+
+/// Runs `codex exec`.
+async fn codex(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
     // Its sandbox is not what is tried: beside a bubblewrap of the system it looks for a helper that a temporary home has not.
     let mut all = vec!["exec", "-c", "sandbox_mode=\"danger-full-access\""];
     all.extend(arguments);
-    home.run(&program, &all, environment).await
+    home.run(&binary(), &all, environment).await
 }
 
 /// A home with the configuration of docs/clients.md.
@@ -161,5 +166,20 @@ async fn codex_says_clearly_and_soon_what_it_may_not_do() {
     }
     assert!(run.took.as_secs() < 20, "{:?}", run.took);
     assert!(world.provider.log().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "`make clients` runs it"]
+async fn codex_that_is_interrupted_ends_its_request_at_the_provider() {
+    let world = World::start().await;
+    let home = home(&world.url("alice").await);
+    let stall = r#"SCRIPT: {"text":"one two three four","stall":"mid_stream"}"#;
+    let arguments = ["exec", "--skip-git-repo-check", stall];
+    home.cancelled(&world.provider, &binary(), &arguments, &[])
+        .await;
+    let records = world.records(1).await;
+    is_codex(&records[0], "alice@example.com");
+    assert_eq!(records[0].end, End::ClientGone);
     world.stop().await;
 }

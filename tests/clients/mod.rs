@@ -4,7 +4,9 @@
 //! empty environment and a home of its own, through a loopback port that is the gateway as one person, and its
 //! settings come from docs/clients.md, word for word. What it did is read from the records and the provider's log.
 
+mod agree;
 mod claude_code;
+mod clouds;
 mod codex;
 mod models;
 mod more;
@@ -12,11 +14,12 @@ mod more;
 use crate::support::{
     Gateway, Lab, gateway::Options, lab::topology, process::PATIENCE, repository,
 };
-use aperture::record::{Record, UsageState};
+use agree::{agree, provider_id};
+use aperture::record::Record;
 use provider::{Entry, Provider};
 use std::{
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -64,7 +67,17 @@ struct World {
 }
 
 impl World {
+    /// With Anthropic and `OpenAI`.
     async fn start() -> Self {
+        Self::with(config).await
+    }
+
+    /// With a provider of every format.
+    async fn everywhere() -> Self {
+        Self::with(clouds::config).await
+    }
+
+    async fn with(config: fn(&str) -> String) -> Self {
         let provider = Provider::start(provider::Options::default()).await.unwrap();
         let lab = Lab::start(&topology()).await;
         let gateway = Gateway::on(&lab, &config(&provider.url()), Options::default()).await;
@@ -91,18 +104,35 @@ impl World {
             "{:?}",
             records.iter().map(login).collect::<Vec<_>>()
         );
-        let log = self.provider.log();
+        let log = self.asked().await;
         let sent = records.iter().filter(|record| record.provider.is_some());
         assert_eq!(sent.clone().count(), log.len());
+        // Google's answers have no id: those came in their order.
+        let mut nameless = log.iter().filter(|entry| provider_id(entry).is_none());
         for record in sent {
             let id = record.provider_request_id.as_deref();
-            let entry = log
-                .iter()
-                .find(|entry| provider_id(entry) == id)
-                .unwrap_or_else(|| panic!("the provider knows no {id:?}"));
-            agree(record, entry);
+            let entry = match id {
+                Some(_) => log.iter().find(|entry| provider_id(entry) == id),
+                None => nameless.next(),
+            };
+            agree(
+                record,
+                entry.unwrap_or_else(|| panic!("the provider knows no {id:?}")),
+            );
         }
         records
+    }
+
+    /// What the models were asked, once all of it has ended.
+    async fn asked(&self) -> Vec<Entry> {
+        let all = u64::try_from(self.provider.log().len()).unwrap();
+        tokio::time::timeout(PATIENCE, self.provider.await_ended(all))
+            .await
+            .expect("what is cancelled ends at the provider too");
+        let mut log = self.provider.log();
+        // Tokens of the gateway's own.
+        log.retain(|entry| entry.request.dialect != Some("google_token"));
+        log
     }
 
     /// What was asked beside the models so far: method, path, status.
@@ -128,54 +158,6 @@ impl World {
     async fn stop(self) {
         self.gateway.stop().await;
     }
-}
-
-fn provider_id(entry: &Entry) -> Option<&str> {
-    let headers = &entry.answer.headers;
-    let id = headers.get("request-id").or(headers.get("x-request-id"))?;
-    id.to_str().ok()
-}
-
-/// One request as the gateway recorded it and as the provider saw it.
-fn agree(record: &Record, entry: &Entry) {
-    // A token count answers with a number, and is no usage.
-    let counts = record.endpoint.generates();
-    let counted = entry.answer.usage.unwrap_or_default();
-    assert_eq!(entry.answer.usage.is_some(), counts);
-    let usage = record.usage;
-    assert_eq!(
-        [
-            usage.input,
-            usage.cache_read,
-            usage.cache_write,
-            usage.cache_write_1h,
-            usage.output,
-            usage.reasoning
-        ],
-        [
-            counted.input,
-            counted.cache_read,
-            counted.cache_write,
-            counted.cache_write_long,
-            counted.output,
-            counted.reasoning
-        ],
-        "{record:?}"
-    );
-    let state = if counts {
-        UsageState::Reported
-    } else {
-        UsageState::None
-    };
-    assert_eq!(record.usage_state, state);
-    assert_eq!(record.model.as_deref(), entry.request.model.as_deref());
-    assert_eq!(record.status, Some(200));
-    let key = match record.provider.as_deref() {
-        Some("anthropic") => (None, Some(ANTHROPIC_KEY.to_owned())),
-        _ => (Some(format!("Bearer {OPENAI_KEY}")), None),
-    };
-    let line = |name| entry.header(name).map(str::to_owned);
-    assert_eq!((line("authorization"), line("x-api-key")), key);
 }
 
 /// A home directory, and the runs of a client in it.
@@ -205,6 +187,17 @@ impl Home {
 
     /// Runs a program to its end, with nothing in its environment but a home, a path and what is given.
     async fn run(&self, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+        let started = Instant::now();
+        let mut command = self.command(program, arguments, environment);
+        // Also waits for whatever it leaves behind with its output open.
+        let output = tokio::time::timeout(2 * PATIENCE, command.output())
+            .await
+            .unwrap_or_else(|_| panic!("{} does not end", program.display()))
+            .unwrap();
+        Run::new(&output, started)
+    }
+
+    fn command(&self, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -213,24 +206,55 @@ impl Home {
             .env("HOME", self.0.path())
             .env("TMPDIR", self.0.path())
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(environment.iter().copied());
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let started = Instant::now();
-        // Also waits for whatever it leaves behind with its output open.
-        let output = tokio::time::timeout(2 * PATIENCE, command.output())
-            .await
-            .unwrap_or_else(|_| panic!("{} does not end", program.display()))
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a program until the provider is in the middle of an answer, and then interrupts it and its children,
+    /// as a terminal does. It must end.
+    async fn cancelled(
+        &self,
+        provider: &Provider,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) {
+        let mut child = self
+            .command(program, arguments, environment)
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
             .unwrap();
-        Run {
+        let group = format!("-{}", child.id().unwrap());
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let halfway = |entry: &Entry| entry.answer.end.is_none() && entry.answer.chunks_sent > 0;
+        while !provider.log().iter().any(halfway) {
+            assert!(Instant::now() < deadline, "it asked for nothing");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let kill = ["-s", "INT", "--", &group];
+        let status = Command::new("kill").args(kill).status().await.unwrap();
+        assert!(status.success());
+        tokio::time::timeout(2 * PATIENCE, child.wait())
+            .await
+            .expect("it ends")
+            .unwrap();
+    }
+}
+
+impl Run {
+    fn new(output: &Output, started: Instant) -> Self {
+        Self {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             took: started.elapsed(),
         }
     }
-}
 
-impl Run {
     /// What it printed; it must have succeeded.
     fn said(&self) -> &str {
         assert!(self.status.success(), "{self:?}");

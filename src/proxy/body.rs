@@ -216,6 +216,11 @@ impl Relay {
             && (self.drained || self.filter.is_none() && self.inner.is_end_stream())
     }
 
+    /// Whether the client has been given the last words of a reply, though not the end of the body: programs leave then.
+    fn concluded(&self) -> bool {
+        self.ready.is_empty() && self.tap.as_ref().is_some_and(ResponseTap::concluded)
+    }
+
     /// The rest will not come: the client gets what was handed over, then it is cut off.
     fn fail(&mut self, end: End, error: BodyError) {
         self.end(end);
@@ -241,7 +246,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         // A body of known length is dropped without a last poll once it has all been handed over.
-        let end = if self.ended() {
+        let end = if self.ended() || self.concluded() {
             End::Complete
         } else {
             End::ClientGone

@@ -4,10 +4,10 @@ use super::{
     document, start,
     wire::{Ended, Head, Wire},
 };
-use crate::support::{EVERYBODY, Gateway, config, gateway, soak};
+use crate::support::{EVERYBODY, Gateway, config, gateway, http as http_client, soak};
 use ::bytes::Bytes;
 use aperture::record::{End, UsageState};
-use http::{Request, header::CONTENT_TYPE};
+use http::{Method, Request, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use provider::{CutHow, Gate, Matcher, Options, Point, Provider, Script};
@@ -94,6 +94,42 @@ async fn the_head_arrives_before_the_first_event() {
         assert_eq!(wire.head().await.status(), 200);
     }
     gate.open();
+}
+
+/// Codex leaves when it has read the last event, often before the body ends: its turns were recorded as left by the client.
+#[tokio::test]
+async fn a_client_that_leaves_after_the_last_event_has_all_of_it() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let gateway = start(&document(&provider.url(), "")).await;
+    let json = [("content-type", "application/json")];
+    for (path, body) in STREAMS {
+        let url = format!("{}{path}", gateway.url);
+        http_client::post(&url, body).await;
+        let planned = provider.log().pop().unwrap().answer.chunks_planned;
+        let script = Script {
+            stall: Some(Point::Chunk(planned)),
+            ..Script::default()
+        };
+        provider.script_times(1, Matcher::any(), script);
+        let answer = http_client::open(Method::POST, &url, &json, body).await;
+        let mut stream = answer.into_body();
+        let mut text = String::new();
+        while !["message_stop", "[DONE]", "response.completed"]
+            .iter()
+            .any(|last| text.contains(last))
+        {
+            let frame = stream.frame().await.unwrap().unwrap();
+            text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
+    let records = gateway.finished(2 * STREAMS.len()).await;
+    for record in &records {
+        assert_eq!(
+            (record.end, record.usage_state),
+            (End::Complete, UsageState::Reported),
+            "{record:?}"
+        );
+    }
 }
 
 /// How a client leaves.

@@ -135,6 +135,11 @@ impl ResponseTap {
         }
     }
 
+    /// Whether the model has said that it ends, and the final figures came.
+    pub fn concluded(&self) -> bool {
+        self.snapshot().1 == UsageState::Reported
+    }
+
     /// What the usage so far leaves out, of a stream that goes on.
     pub fn unstated(&self) -> Option<Unstated> {
         match &self.body {

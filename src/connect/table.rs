@@ -188,7 +188,7 @@ pub const CLIENTS: &[Client] = &[
   "env": {
     "CLAUDE_CODE_USE_VERTEX": "1",
     "CLAUDE_CODE_SKIP_VERTEX_AUTH": "1",
-    "CLOUD_ML_REGION": "_aperture_auto_vertex_region_",
+    "CLOUD_ML_REGION": "global",
     "ANTHROPIC_VERTEX_PROJECT_ID": "_aperture_auto_vertex_project_id_",
     "ANTHROPIC_VERTEX_BASE_URL": "@HOST@/v1",
     "ANTHROPIC_MODEL": "@MODEL@"

@@ -134,10 +134,12 @@ fn add(ids: &mut Vec<String>, raw: Option<Raw<'_>>) {
 fn event(dialect: Dialect, data: &[u8], ids: &mut Vec<String>) {
     let mentions = |word: &str| memmem::find(data, word.as_bytes()).is_some();
     let may = match dialect {
+        // Nearly all events are deltas, whose only id is of another name.
         Dialect::OpenaiResponses => {
-            mentions("response.created")
-                || mentions("response.output_item.")
-                || mentions("response.completed")
+            mentions("\"id\"")
+                && (mentions("response.created")
+                    || mentions("response.output_item.")
+                    || mentions("response.completed"))
         }
         _ => mentions("\"container\""),
     };

@@ -136,6 +136,18 @@ fn duplicate_keys_are_read_as_the_last() {
     assert_eq!((facts.usage.input, facts.usage.output), (7, 6));
 }
 
+/// White space before frames whose head names no form was a part of them when it came in the same chunk, and was not when it
+/// came in one of its own.
+#[test]
+fn white_space_in_front_is_passed_over_in_any_split() {
+    let bytes = b"\r\x0c\r\0\0\0\0u\r#\x92\r";
+    let whole = read(INVOKE, &HeaderMap::new(), [&bytes[..]], true);
+    assert_eq!(
+        read(INVOKE, &HeaderMap::new(), bytes.chunks(1), true),
+        whole
+    );
+}
+
 /// What Bedrock counts stands in the head where the model counts nothing.
 #[test]
 fn the_head_counts_for_models_that_do_not() {

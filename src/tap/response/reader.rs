@@ -92,10 +92,15 @@ const fn is_bedrock(dialect: Dialect) -> bool {
 impl Write for Reader {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.received |= !bytes.is_empty();
-        if matches!(self.form, Form::Undecided)
-            && let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace())
-        {
-            self.form = Form::of_first_byte(*first, self.dialect);
+        let length = bytes.len();
+        let mut bytes = bytes;
+        if matches!(self.form, Form::Undecided) {
+            // White space in front is no part of any form, in whatever chunk it comes.
+            let begin = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+            bytes = &bytes[begin.unwrap_or(length)..];
+            if let Some(first) = bytes.first() {
+                self.form = Form::of_first_byte(*first, self.dialect);
+            }
         }
         let (dialect, reply) = (self.dialect, &mut self.reply);
         match &mut self.form {
@@ -105,7 +110,7 @@ impl Write for Reader {
             Form::Frames(frames) => frames.feed(bytes, |item| frame(dialect, reply, item)),
             Form::Json(body) => body.keep(bytes),
         }
-        Ok(bytes.len())
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {

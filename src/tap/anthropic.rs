@@ -155,70 +155,93 @@ pub(super) fn message(reply: &mut Reply, raw: Raw<'_>) {
 
 /// Reads one event of a stream.
 pub(super) fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
-    let (mut kind, mut index) = (Cow::Borrowed(""), 0);
-    let (mut message_part, mut block, mut delta, mut counts) = (None, None, None, None);
-    json::object(data, |key, value| match key {
-        "type" => kind = json::string(value).unwrap_or_default(),
-        "index" => index = json::count(value).unwrap_or(0),
-        "message" => message_part = Some(value),
-        "content_block" => block = Some(value),
-        "delta" => delta = Some(value),
-        "usage" => counts = Some(value),
-        _ => {}
-    })?;
-    match (&*kind, message_part, block, delta) {
-        ("message_start", Some(start), ..) => message(reply, start),
-        ("content_block_start", _, Some(block), _) => {
-            let block = Block::read(block);
-            block.count(reply);
-            if block.is_call() {
-                reply.begin_call(index, &block.id, &block.name);
-                block.place(reply);
-                // A server tool may state its input at once instead of in fragments.
-                if let Some(input) = block.input.filter(|input| input.get().len() > 2) {
-                    reply.arguments(index, input.get());
-                }
-            } else if let Some(text) = block.text.and_then(json::string) {
-                reply.say(&text);
-            } else {
-                block.hosted_result(reply);
-            }
-        }
-        ("content_block_delta", _, _, Some(delta)) => {
-            json::members(delta, |key, value| match key {
-                "text" => {
-                    if let Some(text) = json::string(value) {
-                        reply.say(&text);
-                    }
-                }
-                "thinking" => {
-                    if let Some(thinking) = json::string(value) {
-                        reply.show(&thinking);
-                    }
-                }
-                "partial_json" => {
-                    if let Some(fragment) = json::string(value) {
-                        reply.arguments(index, &fragment);
-                    }
-                }
-                _ => {}
-            });
-        }
-        ("content_block_stop", ..) => reply.turn.end_text(),
-        ("message_delta", _, _, delta) => {
-            if let Some(reason) = delta.and_then(|delta| json::get(delta, "stop_reason")) {
-                stop_reason(reply, reason);
-            }
-            if let Some(counts) = counts {
-                usage(reply, counts);
-                reply.finished |= reply.stop_reason.is_some();
-            }
-        }
-        ("message_stop", ..) => reply.finished = true,
-        ("error", ..) => reply.error = true,
-        _ => {}
-    }
+    let mut event = Event::default();
+    json::object(data, |key, value| event.take(key, value))?;
+    event.read(reply);
     Ok(())
+}
+
+/// The members of an event that say something, for those who walk through it themselves.
+#[derive(Default)]
+pub(super) struct Event<'a> {
+    kind: Cow<'a, str>,
+    index: u64,
+    message: Option<Raw<'a>>,
+    block: Option<Raw<'a>>,
+    delta: Option<Raw<'a>>,
+    counts: Option<Raw<'a>>,
+}
+
+impl<'a> Event<'a> {
+    /// Takes a member.
+    pub(super) fn take(&mut self, key: &str, value: Raw<'a>) {
+        match key {
+            "type" => self.kind = json::string(value).unwrap_or_default(),
+            "index" => self.index = json::count(value).unwrap_or(0),
+            "message" => self.message = Some(value),
+            "content_block" => self.block = Some(value),
+            "delta" => self.delta = Some(value),
+            "usage" => self.counts = Some(value),
+            _ => {}
+        }
+    }
+
+    /// Puts what they say into the reply.
+    pub(super) fn read(&self, reply: &mut Reply) {
+        let index = self.index;
+        match (&*self.kind, self.message, self.block, self.delta) {
+            ("message_start", Some(start), ..) => message(reply, start),
+            ("content_block_start", _, Some(block), _) => {
+                let block = Block::read(block);
+                block.count(reply);
+                if block.is_call() {
+                    reply.begin_call(index, &block.id, &block.name);
+                    block.place(reply);
+                    // A server tool may state its input at once instead of in fragments.
+                    if let Some(input) = block.input.filter(|input| input.get().len() > 2) {
+                        reply.arguments(index, input.get());
+                    }
+                } else if let Some(text) = block.text.and_then(json::string) {
+                    reply.say(&text);
+                } else {
+                    block.hosted_result(reply);
+                }
+            }
+            ("content_block_delta", _, _, Some(delta)) => {
+                json::members(delta, |key, value| match key {
+                    "text" => {
+                        if let Some(text) = json::string(value) {
+                            reply.say(&text);
+                        }
+                    }
+                    "thinking" => {
+                        if let Some(thinking) = json::string(value) {
+                            reply.show(&thinking);
+                        }
+                    }
+                    "partial_json" => {
+                        if let Some(fragment) = json::string(value) {
+                            reply.arguments(index, &fragment);
+                        }
+                    }
+                    _ => {}
+                });
+            }
+            ("content_block_stop", ..) => reply.turn.end_text(),
+            ("message_delta", _, _, delta) => {
+                if let Some(reason) = delta.and_then(|delta| json::get(delta, "stop_reason")) {
+                    stop_reason(reply, reason);
+                }
+                if let Some(counts) = self.counts {
+                    usage(reply, counts);
+                    reply.finished |= reply.stop_reason.is_some();
+                }
+            }
+            ("message_stop", ..) => reply.finished = true,
+            ("error", ..) => reply.error = true,
+            _ => {}
+        }
+    }
 }
 
 fn stop_reason(reply: &mut Reply, raw: Raw<'_>) {

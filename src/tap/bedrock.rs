@@ -62,25 +62,29 @@ impl<E: std::error::Error> From<E> for Unreadable {
 
 /// Reads one event of a model.
 fn event(reply: &mut Reply, data: &str) -> Result<(), serde_json::Error> {
-    let raw = json::parse(data)?;
     let mut shape = Shape::Own;
     let mut metrics = None;
-    json::members(raw, |key, value| match key {
-        "type" if shape == Shape::Own => shape = Shape::Claude,
-        "choices" => shape = Shape::Chat,
-        "amazon-bedrock-invocationMetrics" => metrics = Some(value),
-        "messageStart" | "contentBlockStart" | "contentBlockDelta" | "contentBlockStop"
-        | "messageStop" | "metadata" => {
-            shape = Shape::Nova;
-            converse::part(reply, key, value);
+    // Claude's are by far the most: they are read in the same walk.
+    let mut claude = anthropic::Event::default();
+    json::object(data, |key, value| {
+        claude.take(key, value);
+        match key {
+            "type" if shape == Shape::Own => shape = Shape::Claude,
+            "choices" => shape = Shape::Chat,
+            "amazon-bedrock-invocationMetrics" => metrics = Some(value),
+            "messageStart" | "contentBlockStart" | "contentBlockDelta" | "contentBlockStop"
+            | "messageStop" | "metadata" => {
+                shape = Shape::Nova;
+                converse::part(reply, key, value);
+            }
+            _ => {}
         }
-        _ => {}
-    });
+    })?;
     match shape {
-        Shape::Claude => anthropic::event(reply, data)?,
+        Shape::Claude => claude.read(reply),
         Shape::Chat => chat::event(reply, data)?,
         Shape::Nova => {}
-        Shape::Own => own(reply, raw, true),
+        Shape::Own => own(reply, json::parse(data)?, true),
     }
     if let Some(metrics) = metrics {
         fill(reply, &invocation(metrics));

@@ -39,6 +39,7 @@ pub mod endpoint;
 pub mod harden;
 pub mod identity;
 pub mod metrics;
+pub mod otlp;
 pub mod policy;
 pub mod price;
 pub mod provider;

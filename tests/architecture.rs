@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tailnet", &[]),
     ("price", &["config"]),
     ("metrics", &[]),
+    ("otlp", &["config", "metrics", "provider"]),
     ("identity", &["config", "tailnet"]),
     ("policy", &["config", "identity"]),
     ("provider", &["config", "tailnet", "tap"]),
@@ -31,8 +32,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "config", "identity", "metrics", "policy", "price", "provider", "session", "store",
-            "tap",
+            "config", "identity", "metrics", "otlp", "policy", "price", "provider", "session",
+            "store", "tap",
         ],
     ),
     ("dashboard", &["config", "identity", "policy", "store"]),
@@ -67,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "harden",
             "identity",
             "metrics",
+            "otlp",
             "price",
             "provider",
             "proxy",

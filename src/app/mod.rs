@@ -25,6 +25,7 @@ use crate::{
         resolve::Resolver,
     },
     metrics::{Metrics, StoreHealth},
+    otlp::{Exporter, Said},
     price,
     provider::{
         client::{self, Client},
@@ -54,6 +55,9 @@ const CHECKPOINT: Duration = Duration::from_secs(1);
 /// How long the store may take to write what it has when the gateway ends.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a collector may take for the last spans when the gateway ends.
+const SPANS_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Conversations that are remembered for grouping.
 const SESSIONS: usize = 100_000;
 
@@ -70,6 +74,8 @@ pub struct App {
     pub writer: Writer,
     /// Counters.
     pub metrics: Metrics,
+    /// Where spans go.
+    pub otlp: Exporter,
     /// Requests under way.
     pub in_flight: InFlight,
     /// Connections to providers.
@@ -174,6 +180,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         allow_local: args.allow_local_upstreams,
         connect_timeout: config.gateway.timeouts.connect,
     });
+    let otlp = exporter(&live, &metrics, &client, &node, &background);
     let credentials = Credentials::new(client.clone(), Host::from_process(), background.clone());
     let resolver = Arc::new(Resolver::new(node.whois(), capabilities(&config)));
     let connections = Connections::new(limits(&config));
@@ -183,6 +190,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         store: store.clone(),
         writer: writer.clone(),
         metrics: metrics.clone(),
+        otlp: otlp.clone(),
         in_flight: in_flight.clone(),
         client: client.clone(),
         credentials: credentials.clone(),
@@ -204,6 +212,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         sessions,
         writer: writer.clone(),
         metrics: metrics.clone(),
+        otlp,
         owned: Owned::new(store.clone(), writer.clone()),
         in_flight: in_flight.clone(),
         tasks: requests.clone(),
@@ -230,18 +239,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     ));
     background_work(&app, certificates, &background);
     let failed = listen(&args, &node, &server).await?;
-    if let Some(address) = args.metrics_listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("--metrics-listen {address}"))?;
-        tracing::info!(address = %listener.local_addr()?, "metrics for whoever can connect");
-        let scrape = Scrape {
-            metrics: app.metrics.clone(),
-            node_metrics: node.metrics_source(),
-            tasks: background.clone(),
-        };
-        background.spawn(scrape.serve(listener));
-    }
+    listen_for_scrapes(&args, &app, &background).await?;
 
     notify(&[
         sd_notify::NotifyState::Ready,
@@ -253,6 +251,40 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     stop(&app, &args, &background, &writer, &node).await;
     outcome
+}
+
+/// What sends spans, at work until the background ends.
+fn exporter(
+    live: &Live,
+    metrics: &Metrics,
+    client: &Client,
+    node: &NodeView,
+    background: &Tasks,
+) -> Exporter {
+    let node = node.clone();
+    let (exporter, worker) = Exporter::new(
+        live.clone(),
+        metrics.clone(),
+        client.clone(),
+        move || node.name(),
+        |capture, stop_reason| {
+            let messages = dashboard::messages(capture, stop_reason);
+            Said {
+                system: messages.system,
+                input: messages.input,
+                output: messages.output,
+                earlier: messages.earlier,
+            }
+        },
+    );
+    let ended = background.ended.clone();
+    background.spawn(async move {
+        tokio::select! {
+            () = ended.cancelled() => {}
+            () = worker.run() => {}
+        }
+    });
+    exporter
 }
 
 /// The store; says so when the last run did not end in order.
@@ -338,6 +370,24 @@ async fn listen(
             None => std::future::pending().await,
         }
     })
+}
+
+/// The one listener on the host's network, when it was asked for.
+async fn listen_for_scrapes(args: &RunArgs, app: &App, background: &Tasks) -> anyhow::Result<()> {
+    let Some(address) = args.metrics_listen else {
+        return Ok(());
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--metrics-listen {address}"))?;
+    tracing::info!(address = %listener.local_addr()?, "metrics for whoever can connect");
+    let scrape = Scrape {
+        metrics: app.metrics.clone(),
+        node_metrics: app.node.metrics_source(),
+        tasks: background.clone(),
+    };
+    background.spawn(scrape.serve(listener));
+    Ok(())
 }
 
 fn spawn_serve<A: Accept + 'static>(
@@ -563,7 +613,7 @@ async fn stop(
         );
     }
     app.tasks.settle(Duration::from_secs(2)).await;
-    let stats = writer.close(STORE_DEADLINE).await;
+    let (stats, _) = tokio::join!(writer.close(STORE_DEADLINE), app.otlp.close(SPANS_DEADLINE));
     if stats.lost_records > 0 {
         tracing::error!(records = stats.lost_records, "records were lost");
     }

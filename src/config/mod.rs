@@ -209,6 +209,30 @@ pub struct Gateway {
     pub capability: String,
     /// How long records are kept; none = for ever.
     pub retention: Retention,
+    /// The collector that gets a span of each request; none = nothing is exported.
+    pub otlp: Option<Otlp>,
+}
+
+/// An OpenTelemetry collector, and what it gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// Where spans are posted.
+    pub endpoint: http::Uri,
+    /// Reached through the node only, never the host's network.
+    pub tailnet: bool,
+    /// Header lines for the collector; their values are marked as sensitive.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Whether spans hold what was asked and answered.
+    pub content: bool,
+    /// Whether spans name the user.
+    pub users: bool,
+    /// The share of requests that is exported, in millionths.
+    pub sample_ppm: u32,
+}
+
+impl Otlp {
+    /// A share that leaves nothing out.
+    pub const ALL: u32 = 1_000_000;
 }
 
 /// Sizes and counts.
@@ -307,6 +331,7 @@ impl Default for Gateway {
             inject_include_usage: true,
             capability: DEFAULT_CAPABILITY.into(),
             retention: Retention::default(),
+            otlp: None,
         }
     }
 }

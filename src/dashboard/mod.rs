@@ -46,6 +46,7 @@ use std::{collections::BTreeSet, fmt, fs::File, io::Read as _, sync::Arc};
 use view::{Choices, RequestPage, Selection, Whose};
 
 pub use live::Followed;
+pub use talk::{Messages, messages};
 pub use view::Rates;
 
 /// What the pages say of the gateway itself, at the moment of a request.

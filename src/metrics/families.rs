@@ -194,6 +194,11 @@ families! {
     Gauge store_last_commit_timestamp_seconds[],
     /// 1 while the store can't write (disk full, input/output error).
     Gauge store_degraded[],
+    /// Spans for the collector of `gateway.otlp`, by what became of them: `exported`, `rejected` (by the collector, one by one),
+    /// `failed` (it took no batch, or was not there), `dropped` (too many waited).
+    Counter otlp_spans_total[result],
+    /// When the collector last took spans, in seconds since 1970.
+    Gauge otlp_last_export_timestamp_seconds[],
     /// Bytes that the gateway may still write to the file system of its state directory.
     Gauge disk_free_bytes[],
     /// Size of that file system.

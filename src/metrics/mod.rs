@@ -71,6 +71,19 @@ pub struct StoreHealth {
     pub degraded: bool,
 }
 
+/// What became of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanEnd {
+    /// The collector has it.
+    Exported,
+    /// The collector did not want this one.
+    Rejected,
+    /// The collector took no batch, or was not there.
+    Failed,
+    /// Too many waited, or the export was switched off while it did.
+    Dropped,
+}
+
 /// Who reads the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
@@ -364,6 +377,25 @@ impl Metrics {
                 .store_last_commit_timestamp_seconds
                 .set([], seconds(at));
         }
+    }
+
+    /// Spans ended so.
+    pub fn spans(&self, end: SpanEnd, count: u64) {
+        let result = match end {
+            SpanEnd::Exported => "exported",
+            SpanEnd::Rejected => "rejected",
+            SpanEnd::Failed => "failed",
+            SpanEnd::Dropped => "dropped",
+        };
+        self.0.families.otlp_spans_total.add([result], count);
+    }
+
+    /// The collector took spans.
+    pub fn spans_exported_at(&self, at: Timestamp) {
+        self.0
+            .families
+            .otlp_last_export_timestamp_seconds
+            .set([], seconds(at));
     }
 
     /// The drain has begun (or, in tests, ended).

@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     endpoint::Endpoint,
     identity::Caller,
+    otlp::Parent,
     policy::Permit,
     price,
     provider::{client::Upload, headers},
@@ -92,6 +93,8 @@ pub struct Exchange {
     upload: Option<Upload>,
     /// Reads what the provider says that it has stored.
     stored: Option<StoredIds>,
+    /// The client's own span.
+    parent: Option<Parent>,
     finished: bool,
 }
 
@@ -137,6 +140,7 @@ impl Exchange {
             small: BytesMut::new(),
             upload: None,
             stored: None,
+            parent: Parent::of(&parts.headers),
             finished: false,
         }
     }
@@ -466,7 +470,10 @@ impl Exchange {
         }
         self.proxy.in_flight.0.lock().remove(&self.id);
         self.proxy.metrics.observe_finish(&record);
-        self.proxy.writer.finish(record, self.capture.take());
+        let capture = self.capture.take();
+        let parent = self.parent.as_ref();
+        self.proxy.otlp.offer(&record, capture.as_ref(), parent);
+        self.proxy.writer.finish(record, capture);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     endpoint::{Dialect, Endpoint, Route, model_in_path},
     identity::Caller,
     metrics::Metrics,
+    otlp::Exporter,
     policy::{self, Permit},
     provider::{
         client::{Client, Pieces, SendError, Upload, UploadError},
@@ -65,6 +66,8 @@ pub struct Proxy {
     pub writer: Writer,
     /// Counters.
     pub metrics: Metrics,
+    /// Where spans go.
+    pub otlp: Exporter,
     /// Whose the objects are that providers store.
     pub owned: Owned,
     /// What is under way.

@@ -9,6 +9,7 @@ mod discovery;
 mod failures;
 mod formats;
 mod lifecycle;
+mod otlp;
 mod protocols;
 mod random;
 mod reprice;

@@ -14,6 +14,8 @@ mod lifecycle;
 mod load;
 /// Who may scrape, and that a real Prometheus sees the same figures.
 mod metrics;
+/// A collector that is a node of the tailnet.
+mod otlp;
 /// Whose the objects are that providers store.
 mod owned;
 /// What the process holds on its host: sockets, descriptors, signals.

@@ -1,6 +1,7 @@
 //! What tests share: processes that announce themselves, an HTTP client, configurations.
 
 pub mod cloud;
+pub mod collector;
 pub mod gateway;
 pub mod http;
 pub mod lab;

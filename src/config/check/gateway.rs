@@ -3,10 +3,13 @@
 //! Owns: the bounds of sizes, counts and times. In: the raw settings. Out: settings in which every unusable value is the
 //! default, except capture, where it is the strictest. Must not know: what the settings are used for.
 
+use super::{CheckOptions, otlp};
 use crate::config::{
     Gateway, capability,
     finding::{Class, Notes, element, member},
-    raw, units,
+    raw,
+    secrets::Resolved,
+    units,
 };
 use crate::record::CaptureMode;
 use http::{HeaderName, Uri};
@@ -18,7 +21,12 @@ const DAY: Duration = Duration::from_hours(24);
 const LONGEST: Duration = Duration::from_hours(3_650 * 24);
 
 /// Turns the settings.
-pub(super) fn gateway(raw: raw::Gateway, notes: &mut Notes) -> Gateway {
+pub(super) fn gateway(
+    raw: raw::Gateway,
+    secrets: &Resolved,
+    options: &CheckOptions,
+    notes: &mut Notes,
+) -> Gateway {
     let mut gateway = Gateway::default();
     let path = "gateway";
     limits(&mut gateway, raw.limits, notes);
@@ -87,6 +95,7 @@ pub(super) fn gateway(raw: raw::Gateway, notes: &mut Notes) -> Gateway {
     gateway.retention.records = span(raw.retention.records, &at("records"), &kept, notes);
     gateway.retention.counters = span(raw.retention.counters, &at("counters"), &kept, notes);
     gateway.retention.audit = span(raw.retention.audit, &at("audit"), &kept, notes);
+    gateway.otlp = otlp::otlp(raw.otlp, secrets, options.allow_local_upstreams, notes);
     gateway
 }
 

@@ -1,6 +1,6 @@
 //! Raw → checked: the meaning of the document, every mistake at once.
 //!
-//! Owns: [`check`] and the advice about the document as a whole; `provider`, `access` and `gateway` each turn one part.
+//! Owns: [`check`] and the advice about the document as a whole; `provider`, `access`, `gateway` and `otlp` each turn one part.
 //! In: text and [`CheckOptions`]. Out: [`Checked`]. The only I/O is the reading of referenced secrets, before anything is
 //! judged. Must not know: who calls, what the configuration was before.
 
@@ -8,6 +8,7 @@ mod access;
 mod cloud;
 mod credential;
 mod gateway;
+mod otlp;
 mod provider;
 
 use super::{
@@ -82,7 +83,8 @@ pub fn check(text: &str, options: &CheckOptions) -> Checked {
 
 /// Every text that may refer to a secret.
 fn references(document: &raw::Document) -> impl Iterator<Item = &str> {
-    document.providers.values().flat_map(|provider| {
+    let collector = document.gateway.otlp.headers.values().map(String::as_str);
+    let providers = document.providers.values().flat_map(|provider| {
         let object = provider.authorization.as_ref().map(|form| &form.0);
         let of = |text: fn(&raw::AuthorizationObject) -> &Option<String>| {
             object.and_then(|object| text(object).as_deref())
@@ -98,7 +100,8 @@ fn references(document: &raw::Document) -> impl Iterator<Item = &str> {
         ]
         .into_iter()
         .flatten()
-    })
+    });
+    providers.chain(collector)
 }
 
 fn whole(
@@ -107,7 +110,7 @@ fn whole(
     options: &CheckOptions,
     notes: &mut Notes,
 ) -> Config {
-    let gateway = gateway::gateway(document.gateway, notes);
+    let gateway = gateway::gateway(document.gateway, secrets, options, notes);
     let declared: Vec<String> = document.providers.keys().cloned().collect();
     let grants = access::grants(
         document.grants,

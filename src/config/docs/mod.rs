@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The objects of the document in reading order: name in `raw`, heading, key path.
-const SECTIONS: [(&str, &str, &str); 17] = [
+const SECTIONS: [(&str, &str, &str); 18] = [
     ("Document", "The document", ""),
     ("Provider", "A provider", "providers.ID"),
     (
@@ -45,6 +45,7 @@ const SECTIONS: [(&str, &str, &str); 17] = [
     ("Metrics", "Metrics", "gateway.metrics"),
     ("Capture", "Capture", "gateway.capture"),
     ("Retention", "Retention", "gateway.retention"),
+    ("Otlp", "OpenTelemetry", "gateway.otlp"),
 ];
 
 const INTRODUCTION: &str = "\
@@ -86,7 +87,7 @@ Some types of `authorization` send no key, but sign every request or mint tokens
 | `google-adc` | nothing: the host's `GOOGLE_APPLICATION_CREDENTIALS`, else gcloud's file, else the metadata server | sends access tokens of the application-default credentials |
 | `google-service-account` | `keyfile` | sends access tokens of the service account; the same as `\"apikey\": \"keyfile::BASE64\"` |
 
-```json
+```json providers
 \"bedrock\": { \"baseurl\": \"https://bedrock-runtime.us-east-1.amazonaws.com\", \"models\": [\"us.anthropic.claude-opus-4-7\"],
   \"compatibility\": { \"bedrock\": true },
   \"authorization\": { \"type\": \"aws-sigv4\", \"region\": \"us-east-1\", \"profile\": \"bedrock\" } },
@@ -257,11 +258,14 @@ fn example_object(out: &mut String, object: &str, path: &str, indent: usize) {
         }
         let default = default_of(path, key);
         if default.is_empty() {
-            let sample = schema::resolve(&schema::DOCUMENT, property)
-                .0
-                .get("examples")
-                .and_then(|examples| examples.get(3))
-                .map_or_else(|| "[]".to_owned(), Value::to_string);
+            let (shape, _) = schema::resolve(&schema::DOCUMENT, property);
+            let examples = property.get("examples").or_else(|| shape.get("examples"));
+            let example = examples.and_then(|examples| examples.get(3).or_else(|| examples.get(0)));
+            let sample = match example {
+                Some(example) => example.to_string(),
+                None if shape.get("additionalProperties").is_some() => "{}".to_owned(),
+                None => "[]".to_owned(),
+            };
             let _ = writeln!(out, "{pad}  // \"{key}\": {sample},");
         } else {
             let _ = writeln!(out, "{pad}  \"{key}\": {default},");
@@ -282,6 +286,7 @@ fn default_of(path: &str, key: &str) -> String {
         inject_include_usage,
         capability,
         retention: _,
+        otlp: _,
     } = Gateway::default();
     let text = |text: &str| Value::from(text).to_string();
     let time = |time| text(&show_duration(time));
@@ -323,6 +328,9 @@ fn default_of(path: &str, key: &str) -> String {
             inject_include_usage.to_string(),
         ),
         ("gateway.capability", text(&capability)),
+        ("gateway.otlp.content", "false".to_owned()),
+        ("gateway.otlp.users", "false".to_owned()),
+        ("gateway.otlp.sample", "1.0".to_owned()),
     ]);
     let full = if path.is_empty() {
         key.to_owned()

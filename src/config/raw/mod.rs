@@ -228,6 +228,8 @@ pub(crate) struct Gateway {
     pub(crate) capability: Option<String>,
     /// How long records are kept.
     pub(crate) retention: Retention,
+    /// Traces for an OpenTelemetry collector.
+    pub(crate) otlp: Otlp,
 }
 
 /// Sizes and counts.
@@ -304,6 +306,26 @@ pub(crate) struct Retention {
     pub(crate) counters: Option<Span>,
     /// The audit trail.
     pub(crate) audit: Option<Span>,
+}
+
+/// Traces for an OpenTelemetry collector: one span a request (see [what a span holds](design/opentelemetry.md)).
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Otlp {
+    /// Where the collector takes OTLP over HTTP; `/v1/traces` is added when it is not there. Without it nothing is exported.
+    #[schemars(extend("examples" = ["http://collector.example.ts.net:4318"]))]
+    pub(crate) endpoint: Option<String>,
+    /// Header lines for the collector, by name. Each value is the text itself, `env:NAME` or `file:NAME`, and is treated as a secret.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Reach it through the tailnet only, never over the host's network. By default true for tailnet addresses and `*.ts.net` names.
+    #[schemars(extend("examples" = [true]))]
+    pub(crate) tailnet: Option<bool>,
+    /// Export what was asked and answered, too, as far as it may be kept: requests whose capture mode is not `full` never are.
+    pub(crate) content: Option<bool>,
+    /// Name the user on each span (`enduser.id`).
+    pub(crate) users: Option<bool>,
+    /// The share of requests that is exported, from 0 to 1. A request that brings a `traceparent` goes by that one's sampled flag.
+    pub(crate) sample: Option<f64>,
 }
 
 /// A duration's text, such as `"30s"`.

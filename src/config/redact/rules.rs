@@ -22,6 +22,8 @@ pub(super) enum Context {
     Header,
     /// An address, which may hold a password or a query.
     Address,
+    /// Within the settings of a collector, whose header lines are secrets.
+    Collector,
 }
 
 /// Keys of an `authorization` object that hold no secret.
@@ -48,10 +50,12 @@ impl Context {
         match self {
             Self::Secret => Self::Secret,
             Self::Authorization if !OPEN_AUTHORIZATION.contains(&key) => Self::Secret,
+            Self::Collector if key == "headers" => Self::Secret,
             _ if names_secret(key) => Self::Secret,
             _ => match key {
                 "authorization" | "auth" if object => Self::Authorization,
                 "authorization" => Self::Scheme,
+                "otlp" if object => Self::Collector,
                 "add_headers" => Self::Header,
                 "baseurl" | "url" | "endpoint" => Self::Address,
                 _ => Self::Plain,
@@ -84,7 +88,7 @@ pub(super) fn shown(value: &str, context: Context) -> Option<String> {
             None => return None,
         }),
         Context::Address => Some(address(value)),
-        Context::Plain | Context::Authorization => {
+        Context::Plain | Context::Authorization | Context::Collector => {
             (!value.contains("PRIVATE KEY")).then(|| value.to_owned())
         }
     }

@@ -188,6 +188,27 @@ fn cloud_credentials_are_secrets_and_stay_where_they_are() {
 }
 
 #[test]
+fn a_collectors_header_lines_are_secrets_that_go_to_that_collector_alone() {
+    let stored = r#"{ "gateway": { "otlp": { "endpoint": "https://user:first-secret@c.example", "headers": { "x-team": "second-secret", "x-key": "env:COLLECTOR_API_KEY" } } } }"#;
+    let shown = redact(stored);
+    assert!(!shown.contains("first-secret") && !shown.contains("second-secret"));
+    assert!(shown.contains("env:COLLECTOR_API_KEY"));
+    assert_eq!(restore(&shown, stored).as_deref(), Ok(stored));
+    let paths = |edited: &str| -> Vec<String> {
+        let refused = restore(edited, stored).unwrap_err().into_iter();
+        refused.map(|finding| finding.path).collect()
+    };
+    let elsewhere = paths(&shown.replace("c.example", "evil.example"));
+    assert!(
+        elsewhere.contains(&"gateway.otlp.headers.x-team".to_owned()),
+        "{elsewhere:?}"
+    );
+    assert!(elsewhere.contains(&"gateway.otlp.headers.x-key".to_owned()));
+    let renamed = paths(&shown.replace("\"x-key\"", "\"x-other\""));
+    assert_eq!(renamed, ["gateway.otlp.headers.x-other"]);
+}
+
+#[test]
 fn a_text_that_is_no_document_is_not_shown() {
     let shown = redact("{ \"apikey\": \"first-secret\", ");
     assert!(!shown.contains("secret\""));

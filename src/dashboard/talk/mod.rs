@@ -8,10 +8,12 @@
 
 mod answer;
 mod asked;
+mod messages;
 mod parts;
 #[cfg(test)]
 mod tests;
 
+pub use messages::{Messages, messages};
 pub(super) use parts::{Call, Image, Outcome, Part, Text};
 
 use super::body;

@@ -15,6 +15,8 @@ mod architecture;
 mod clients;
 /// What operators install and look at: container, cluster, Prometheus and Grafana.
 mod deploy;
+/// What the pages of the documentation say, tried.
+mod docs;
 /// The real binary and its disk: what is recorded is exact, complete, and survives kills, faults and restarts.
 mod durability;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.

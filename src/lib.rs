@@ -27,6 +27,7 @@
 //! | session | the requests of one conversation |
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod commands;

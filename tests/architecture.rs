@@ -37,9 +37,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dashboard", &["config", "identity", "policy", "store"]),
+    ("api", &["config", "identity", "store"]),
     (
         "server",
         &[
+            "api",
             "config",
             "dashboard",
             "identity",
@@ -61,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "api",
             "cli",
             "config",
             "control",

@@ -12,6 +12,7 @@ pub use join::{AnyWhoIs, NodeView};
 pub use paths::{StateDir, StateError, state_dir};
 
 use crate::{
+    api::Api,
     cli::RunArgs,
     config::{
         CheckOptions, Config, Environment, Live, LoadError, log_findings, render_findings,
@@ -223,6 +224,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         connections: connections.clone(),
         proxy: Arc::new(proxy),
         dashboard: Arc::new(dashboard(&app)),
+        api: Arc::new(Api {
+            store: store.clone(),
+            writer: writer.clone(),
+        }),
         metrics,
         names,
         tls,

@@ -18,6 +18,7 @@ pub use scrape::Scrape;
 pub use tls::{BadCertificate, Tls, TlsState, Validity};
 
 use crate::{
+    api::{self, Api},
     config::{Config, Live},
     dashboard::{self, Dashboard},
     endpoint::{self, Dialect, Route},
@@ -73,6 +74,8 @@ pub struct Server<W: WhoIs> {
     pub proxy: Arc<Proxy>,
     /// Pages.
     pub dashboard: Arc<Dashboard>,
+    /// What scripts ask and change.
+    pub api: Arc<Api>,
     /// Counters.
     pub metrics: Metrics,
     /// The gateway's own names and addresses.
@@ -360,15 +363,13 @@ impl<W: WhoIs> Server<W> {
         refuse(&failure, Some(dialect), RequestId::new())
     }
 
-    /// What is neither a model nor asked by programs: pages, and paths that do not exist.
+    /// What is neither a model nor asked before one: pages, the API, and paths that do not exist.
     async fn page(
         &self,
-        config: &Config,
+        config: &Arc<Config>,
         caller: &Arc<Caller>,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let (parts, _body) = request.into_parts();
-        let path = parts.uri.path();
         let Some((role, _)) = policy::role(config, caller) else {
             self.metrics.refused("no_role");
             tracing::info!(login = %caller.login, "page refused: no role granted");
@@ -378,6 +379,12 @@ impl<W: WhoIs> Server<W> {
                 RequestId::new(),
             );
         };
+        if api::owns(request.uri().path()) {
+            let answer = api::handle(&self.api, caller, role, config, request).await;
+            return answer.map(whole);
+        }
+        let (parts, _body) = request.into_parts();
+        let path = parts.uri.path();
         let ours = path == "/ui" || path.starts_with("/ui/") || path == "/favicon.ico";
         if ours {
             let answer = dashboard::handle(&self.dashboard, caller, role, &parts).await;

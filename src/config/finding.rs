@@ -51,6 +51,8 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// Whether it is about a key that this version does not know or act on: a document that has it already may keep it.
+    pub unknown_key: bool,
 }
 
 impl Finding {
@@ -87,9 +89,16 @@ pub(crate) struct Note {
     spot: Spot,
     pub(crate) message: String,
     hint: Option<String>,
+    unknown_key: bool,
 }
 
 impl Note {
+    /// Says that the key is none that this version acts on.
+    pub(crate) fn unknown_key(&mut self) -> &mut Self {
+        self.unknown_key = true;
+        self
+    }
+
     /// Says what to do.
     pub(crate) fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
@@ -130,6 +139,7 @@ impl Notes {
             spot: Spot::Value,
             message: message.into(),
             hint: None,
+            unknown_key: false,
         });
         self.notes.last_mut().expect("just pushed")
     }
@@ -173,6 +183,7 @@ impl Notes {
                     path: note.path,
                     message: note.message,
                     hint: note.hint,
+                    unknown_key: note.unknown_key,
                 }
             })
             .collect();

@@ -26,10 +26,10 @@ pub use check::{CheckOptions, Checked, check};
 pub use docs::{default_document, json_schema, render_configuration_md, render_example};
 pub use finding::{Class, Finding, Severity, Strictness, refused};
 pub use live::{Live, LoadError, ReloadOutcome, Status, write_default};
-pub use redact::{PLACEHOLDER, redact, restore};
+pub use redact::{PLACEHOLDER, Restored, redact, restore};
 pub use report::{log_findings, render_findings};
 pub use secrets::{Environment, SecretError};
-pub use syntax::MAX_DOCUMENT_BYTES;
+pub use syntax::{MAX_DOCUMENT_BYTES, outline, place_of};
 pub(crate) use units::duration;
 
 use crate::{endpoint::Dialect, record::CaptureMode, secret::Secret};

@@ -111,6 +111,7 @@ fn unknown<'a>(
         notes
             .add(known.class, path, known.message(key))
             .on_key()
+            .unknown_key()
             .hint(known.note);
         return;
     }
@@ -121,7 +122,7 @@ fn unknown<'a>(
         path,
         format!("unknown config key {short:?}"),
     );
-    note.on_key();
+    note.on_key().unknown_key();
     if let Some(nearest) = nearest {
         note.hint(format!("did you mean {nearest:?}?"));
         // A misspelt restriction must not count as one that nobody asked for.

@@ -68,6 +68,17 @@ pub(crate) fn parse(text: &str, notes: &mut Notes) -> Source {
     Source { value, places }
 }
 
+/// Line and column of the value at a key path, or of the nearest key above it.
+pub fn place_of(text: &str, path: &str) -> (usize, usize) {
+    parse(text, &mut Notes::default()).places.value(path)
+}
+
+/// The value of a document as far as it can be read, without judging it.
+pub fn outline(text: &str) -> Value {
+    let source = parse(text, &mut Notes::default());
+    source.value.unwrap_or(Value::Null)
+}
+
 /// Reports broken syntax; returns the nearest text that may parse, with every byte at its place, and how to parse it.
 fn guess<'a>(text: &'a str, notes: &mut Notes) -> (Cow<'a, str>, bool) {
     let mut text = Cow::Borrowed(text);

@@ -162,6 +162,11 @@ impl Live {
         &self.0.path
     }
 
+    /// Checks a text as a reload would check the file. Blocks on secret files.
+    pub fn check(&self, text: &str) -> Checked {
+        check(text, &self.0.options)
+    }
+
     /// Reads the document and its secrets again. Blocks on files.
     pub fn reload(&self) -> ReloadOutcome {
         let inner = &*self.0;

@@ -1,13 +1,16 @@
 //! The document without its secrets, and back.
 //!
-//! Owns: [`redact`] and, in `restore`, the way back with its rule: a stored secret goes nowhere it did not go before.
+//! Owns: [`redact`] and, in [`restore()`], the way back with its rule: a stored secret goes nowhere it did not go before.
 //! `rules` says which texts are secrets. In: text. Out: text with the same comments and layout.
 //! Must not know: who reads or saves.
 
+mod align;
+mod comments;
+mod destination;
 mod restore;
 mod rules;
 
-pub use restore::restore;
+pub use restore::{Restored, restore};
 
 use super::finding::{element, member};
 use jsonc_parser::{
@@ -30,13 +33,7 @@ pub fn redact(text: &str) -> String {
     let Some(document) = Sites::read(text) else {
         return "// not shown: this is not a readable document\n".to_owned();
     };
-    let secrets: BTreeSet<&str> = document
-        .strings
-        .iter()
-        .filter(|site| site.shown().as_deref() != Some(site.value.as_str()))
-        .map(|site| rules::secret_part(&site.value))
-        .filter(|secret| secret.len() >= 6)
-        .collect();
+    let secrets = document.secrets();
     let mut edits: Vec<(Range, String)> = Vec::new();
     for site in &document.strings {
         let shown = match site.shown() {
@@ -47,7 +44,7 @@ pub fn redact(text: &str) -> String {
             edits.push((site.range, quote(&shown)));
         }
     }
-    for range in document.comments {
+    for &range in &document.comments {
         let comment = &text[range.start..range.end];
         let shown = rules::scrub_comment(comment, secrets.iter());
         if shown != comment {
@@ -73,6 +70,7 @@ impl Site {
 }
 
 /// The values and comments of a document.
+#[derive(Default)]
 struct Sites {
     strings: Vec<Site>,
     comments: Vec<Range>,
@@ -101,6 +99,16 @@ impl Sites {
             sites.walk(root, "", Context::Plain);
         }
         Some(sites)
+    }
+
+    /// The secrets themselves, long enough to be told from other words.
+    fn secrets(&self) -> BTreeSet<&str> {
+        self.strings
+            .iter()
+            .filter(|site| site.shown().as_deref() != Some(site.value.as_str()))
+            .map(|site| rules::secret_part(&site.value))
+            .filter(|secret| secret.len() >= 6)
+            .collect()
     }
 
     fn walk(&mut self, node: &ast::Value<'_>, path: &str, context: Context) {

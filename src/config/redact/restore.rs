@@ -1,173 +1,235 @@
 //! From a redacted document that was edited back to a whole one.
 //!
 //! Owns: the rule of secrets on a save. Every admin can save, and by default everyone is an admin, so a save must not be a
-//! way to send a stored secret elsewhere: a placeholder or a reference is accepted only where it stood before, and only
-//! while the address, network and authorization type that it goes with are as before. In: the edited text and the
-//! stored one. Out: the text to store, or findings. Must not know: who saves.
+//! way to send a stored secret elsewhere, nor to have one shown: a placeholder or a reference is accepted only where it
+//! stood before (`align`), and only while what decides where it is sent is as before (`destination`). In: the edited text
+//! and the stored one. Out: [`Restored`]. Must not know: who saves.
 
-use super::{PLACEHOLDER, Sites, quote, rules, splice};
+use super::{
+    PLACEHOLDER, Range, Site, Sites, align, comments, destination::Destination, quote, redact,
+    rules, splice,
+};
 use crate::config::{
     finding::{Class, Finding, Notes},
     syntax,
 };
 use serde_json::Value;
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
-/// Puts stored secrets back in the place of placeholders.
+/// An edited text with the stored secrets in it.
+pub struct Restored {
+    /// The text to check and to store. Where a secret could not be put back, its placeholder still stands.
+    pub text: String,
+    /// The placeholders and references that can't stay as they are; empty = the text is whole.
+    pub findings: Vec<Finding>,
+    shifts: Vec<Shift>,
+}
+
+/// A replacement, as it moves what follows it in its line.
+struct Shift {
+    /// Its line, from 1.
+    line: usize,
+    /// The column where it begins in the edited text, from 1.
+    column: usize,
+    /// Characters that it replaced.
+    before: usize,
+    /// Characters that it has.
+    after: usize,
+}
+
+/// Puts stored secrets back in the place of placeholders; none = the edited text can't be read at all.
 ///
-/// # Errors
-/// A finding for each placeholder or reference that is not as it was stored, or goes elsewhere than before.
-pub fn restore(edited: &str, stored: &str) -> Result<String, Vec<Finding>> {
+/// Comments come back whole, too, where what was hidden in them stays hidden.
+pub fn restore(edited: &str, stored: &str) -> Option<Restored> {
     let edited = edited.strip_prefix('\u{feff}').unwrap_or(edited);
-    let mut notes = Notes::default();
-    let edited_source = syntax::parse(edited, &mut notes);
-    let (Some(edited_value), Some(edited_sites)) = (&edited_source.value, Sites::read(edited))
-    else {
-        return Err(notes.into_findings(&edited_source.places));
-    };
+    let source = syntax::parse(edited, &mut Notes::default());
+    let edited_value = source.value.as_ref()?;
+    let sites = Sites::read(edited)?;
+    let stored = Stored::read(stored);
+    let places = align::places(edited_value, &stored.value);
     // What is wrong otherwise is for `check` to say.
     let mut notes = Notes::default();
-    // Addresses are compared as they are shown, since a placeholder may be part of one.
-    let redacted = super::redact(stored);
-    let stored_value = syntax::parse(&redacted, &mut Notes::default())
-        .value
-        .unwrap_or(Value::Null);
-    let stored_sites = Sites::read(stored).map_or_else(Vec::new, |sites| sites.strings);
-    let shown: HashMap<String, String> = Sites::read(&redacted)
-        .map_or_else(Vec::new, |sites| sites.strings)
-        .into_iter()
-        .map(|site| (site.path, site.value))
-        .collect();
-    let by_path: HashMap<&str, &str> = stored_sites
+    let mut edits = Vec::new();
+    let mut restored = Vec::new();
+    for site in sites.strings.iter().filter(|site| needs_leave(site)) {
+        let hidden = places
+            .get(&site.path)
+            .and_then(|place| Some((place.as_str(), stored.hidden.get(place)?)))
+            .filter(|(_, hidden)| hidden.shown == site.value);
+        let Some((place, hidden)) = hidden else {
+            unknown(site, &mut notes);
+            continue;
+        };
+        let goes = Destination::of(edited_value, &site.path);
+        if goes != Destination::of(&stored.value, place) {
+            let message = "what decides where this secret is sent (address, network, authorization, headers that steer a proxy) has changed";
+            notes
+                .add(Class::Broken, site.path.clone(), message)
+                .hint("write the secret itself");
+            continue;
+        }
+        if site.value.contains(PLACEHOLDER) {
+            edits.push((site.range, quote(&hidden.value)));
+            restored.push(site);
+        }
+    }
+    let text = splice(edited, edits.clone());
+    seen(&restored, &text, &mut notes);
+    let back = comments::restore(edited, &sites.comments, &stored.comments, &text);
+    edits.extend(back);
+    edits.sort_by_key(|(range, _)| range.start);
+    Some(Restored {
+        text: splice(edited, edits.clone()),
+        shifts: shifts(edited, &edits),
+        findings: notes.into_findings(&source.places),
+    })
+}
+
+/// The stored document: with its secrets, and as it was shown.
+struct Stored {
+    /// As it was shown: addresses are compared so, since a placeholder may be part of one.
+    value: Value,
+    hidden: HashMap<String, Hidden>,
+    comments: Vec<comments::Hidden>,
+}
+
+/// One value.
+struct Hidden {
+    value: String,
+    shown: String,
+}
+
+impl Stored {
+    fn read(stored: &str) -> Self {
+        let stored = stored.strip_prefix('\u{feff}').unwrap_or(stored);
+        let shown = redact(stored);
+        let value = syntax::parse(&shown, &mut Notes::default()).value;
+        let (whole, redacted) = (Sites::read(stored), Sites::read(&shown));
+        let (whole, redacted) = (whole.unwrap_or_default(), redacted.unwrap_or_default());
+        // Redaction keeps every value and every comment at its place in the order.
+        let comments = comments::pair(stored, &whole.comments, &shown, &redacted.comments);
+        let hidden = whole
+            .strings
+            .into_iter()
+            .zip(redacted.strings)
+            .map(|(site, shown)| {
+                let (value, shown) = (site.value, shown.value);
+                (site.path, Hidden { value, shown })
+            });
+        Self {
+            value: value.unwrap_or(Value::Null),
+            hidden: hidden.collect(),
+            comments,
+        }
+    }
+}
+
+/// Whether a value may stay only where it was: a placeholder, a reference, or what has the gateway use a credential that
+/// its host holds.
+fn needs_leave(site: &Site) -> bool {
+    let path = site.path.as_str();
+    let reference = site.context == rules::Context::Secret && rules::is_reference(&site.value);
+    let certificate = path.ends_with(".extra_ca") && rules::is_reference(&site.value);
+    let profile = path.ends_with(".authorization.profile") && !site.value.is_empty();
+    let adc = (path.ends_with(".authorization") || path.ends_with(".authorization.type"))
+        && site.value.eq_ignore_ascii_case("google-adc");
+    site.value.contains(PLACEHOLDER) || reference || certificate || profile || adc
+}
+
+fn unknown(site: &Site, notes: &mut Notes) {
+    let (message, hint) = if site.value.contains(PLACEHOLDER) {
+        (
+            "no secret is stored for this place",
+            "write the secret itself",
+        )
+    } else {
+        (
+            "a reference to a secret can be added or moved only in the file on the gateway's host",
+            "write the secret itself, or edit the file",
+        )
+    };
+    notes
+        .add(Class::Broken, site.path.clone(), message)
+        .hint(hint);
+}
+
+/// Notes texts that hid a secret and would show it now: the secret was hidden there because it was in use elsewhere.
+fn seen(restored: &[&Site], text: &str, notes: &mut Notes) {
+    let after = Sites::read(&redact(text)).unwrap_or_default().strings;
+    let after: HashMap<&str, &str> = after
         .iter()
         .map(|site| (site.path.as_str(), site.value.as_str()))
         .collect();
-
-    let mut edits = Vec::new();
-    for site in &edited_sites.strings {
-        let placeholder = site.value.contains(PLACEHOLDER);
-        let reference = site.context == rules::Context::Secret && rules::is_reference(&site.value);
-        let certificate = site.path.ends_with(".extra_ca") && rules::is_reference(&site.value);
-        if !placeholder && !reference && !certificate && !uses_the_host(site) {
-            continue;
-        }
-        let as_stored = shown
-            .get(&site.path)
-            .is_some_and(|shown| *shown == site.value);
-        if !as_stored {
-            let (message, hint) = if placeholder {
-                (
-                    "no secret is stored for this place",
-                    "write the secret itself",
-                )
-            } else {
-                (
-                    "a reference to a secret can be added or moved only in the file on the gateway's host",
-                    "write the secret itself, or edit the file",
-                )
-            };
-            notes
-                .add(Class::Broken, site.path.clone(), message)
-                .hint(hint);
-            continue;
-        }
-        if destination(edited_value, &site.path) != destination(&stored_value, &site.path) {
+    for site in restored {
+        if after.get(site.path.as_str()) != Some(&site.value.as_str()) {
             notes
                 .add(
                     Class::Broken,
                     site.path.clone(),
-                    "the address or authorization type that this secret goes with has changed",
+                    "a secret is hidden in this text, which would be shown once it is not in use any more",
                 )
-                .hint("write the secret itself");
-            continue;
+                .hint("write the text without it");
         }
-        if placeholder && let Some(secret) = by_path.get(site.path.as_str()) {
-            edits.push((site.range, quote(secret)));
-        }
-    }
-    let findings = notes.into_findings(&edited_source.places);
-    if findings.is_empty() {
-        Ok(splice(edited, edits))
-    } else {
-        Err(findings)
     }
 }
 
-/// Whether a value has the gateway use a credential that its host holds: a reference without the word.
-fn uses_the_host(site: &super::Site) -> bool {
-    let path = site.path.as_str();
-    let profile = path.ends_with(".authorization.profile") && !site.value.is_empty();
-    let adc = (path.ends_with(".authorization") || path.ends_with(".authorization.type"))
-        && site.value.eq_ignore_ascii_case("google-adc");
-    profile || adc
-}
+// === impl Restored ===
 
-/// Everything that decides where the secret at a path is sent, and what it opens there.
-fn destination(document: &Value, path: &str) -> Value {
-    let key = |object: &Value, key: &str| object.get(key).cloned().unwrap_or(Value::Null);
-    let target = |object: &Value| {
-        let authorization = match object.get("authorization") {
-            Some(Value::String(scheme)) => Value::from(scheme.to_ascii_lowercase()),
-            Some(object) => {
-                let text = object.get("type").and_then(Value::as_str);
-                text.map(|text| Value::from(text.to_ascii_lowercase()))
-                    .unwrap_or_default()
+impl Restored {
+    /// Moves a finding about the whole text to its place in the edited one.
+    pub fn placed(&self, mut finding: Finding) -> Finding {
+        let here = self
+            .shifts
+            .iter()
+            .filter(|shift| shift.line == finding.line);
+        // How far the whole text is ahead of the edited one.
+        let (mut longer, mut shorter) = (0, 0);
+        for shift in here {
+            let begin = shift.column + longer - shorter;
+            if finding.column < begin {
+                break;
             }
-            None => Value::Null,
+            if finding.column < begin + shift.after {
+                finding.column = shift.column;
+                return finding;
+            }
+            longer += shift.after;
+            shorter += shift.before;
+        }
+        finding.column = (finding.column + shorter).saturating_sub(longer).max(1);
+        finding
+    }
+}
+
+/// Where replacements move what follows them.
+fn shifts(edited: &str, edits: &[(Range, String)]) -> Vec<Shift> {
+    let last_line = |text: &str| text.rsplit('\n').next().unwrap_or_default().chars().count();
+    let (mut line, mut seen) = (1, 0);
+    let mut shifts = Vec::new();
+    for (range, replacement) in edits {
+        // A block comment ends lines below where it began, in both texts alike.
+        line += edited[seen..range.end].matches('\n').count();
+        seen = range.end;
+        let old = &edited[range.start..range.end];
+        let column = if old.contains('\n') {
+            1
+        } else {
+            last_line(&edited[..range.start]) + 1
         };
-        Value::Array(vec![
-            key(object, "baseurl"),
-            key(object, "url"),
-            key(object, "endpoint"),
-            key(object, "role_arn"),
-            key(object, "tailnet"),
-            authorization,
-            object
-                .get("auth")
-                .map_or(Value::Null, |auth| key(auth, "type")),
-        ])
-    };
-    // A grant's header lines can go to every provider.
-    if path.starts_with("grants") || path.starts_with("temp_grants") {
-        let providers = document.get("providers").and_then(Value::as_object);
-        return providers
-            .into_iter()
-            .flatten()
-            .map(|(id, provider)| Value::Array(vec![id.as_str().into(), target(provider)]))
-            .collect();
+        shifts.push(Shift {
+            line,
+            column,
+            before: last_line(old),
+            after: last_line(replacement),
+        });
     }
-    let mut all = Vec::new();
-    containers(document, "", path, &mut |object| all.push(target(object)));
-    Value::Array(all)
+    shifts
 }
 
-/// Visits the objects that a path leads through.
-fn containers(value: &Value, at: &str, path: &str, visit: &mut impl FnMut(&Value)) {
-    use crate::config::finding::{element, member};
-    let leads = |inner: &str| {
-        path.strip_prefix(inner)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    match value {
-        Value::Object(map) => {
-            if !at.is_empty() {
-                visit(value);
-            }
-            for (key, inner) in map {
-                let here = member(at, key);
-                if leads(&here) {
-                    containers(inner, &here, path, visit);
-                }
-            }
-        }
-        Value::Array(items) => {
-            for (index, inner) in items.iter().enumerate() {
-                let here = element(at, index);
-                if leads(&here) {
-                    containers(inner, &here, path, visit);
-                }
-            }
-        }
-        _ => {}
+impl fmt::Debug for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Restored")
+            .field("findings", &self.findings)
+            .finish_non_exhaustive()
     }
 }

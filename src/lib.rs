@@ -36,6 +36,7 @@ pub mod connect;
 pub mod control;
 pub mod dashboard;
 pub mod doctor;
+pub mod editor;
 pub mod endpoint;
 pub mod harden;
 pub mod identity;

@@ -37,7 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dashboard", &["config", "identity", "policy", "store"]),
-    ("api", &["config", "identity", "store"]),
+    ("editor", &["config", "identity", "policy", "store"]),
+    ("api", &["config", "editor", "identity", "store"]),
     (
         "server",
         &[
@@ -68,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "dashboard",
+            "editor",
             "harden",
             "identity",
             "metrics",

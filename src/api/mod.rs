@@ -22,6 +22,7 @@ pub use route::owns;
 
 use crate::{
     config::{Config, grant::Role},
+    editor::Editor,
     identity::Caller,
     record::Timestamp,
     store::{Store, Writer},
@@ -50,6 +51,8 @@ pub struct Api {
     pub store: Store,
     /// Where audit entries go.
     pub writer: Writer,
+    /// Changes the configuration.
+    pub editor: Editor,
 }
 
 impl fmt::Debug for Api {

@@ -20,6 +20,7 @@ use crate::{
     },
     control,
     dashboard::{self, Dashboard},
+    editor::Editor,
     harden,
     identity::{
         connections::{ConnectionLimits, Connections},
@@ -101,6 +102,8 @@ pub struct App {
     pub tls: Option<Tls>,
     /// Clients that spoke another protocol than their port.
     pub mistakes: Mistakes,
+    /// Changes the configuration.
+    pub editor: Editor,
     /// Asks for the certificate's files to be read again.
     reread: Arc<Notify>,
 }
@@ -204,6 +207,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         recovered,
         tls: tls.clone(),
         mistakes: mistakes.clone(),
+        editor: Editor::new(live.clone(), store.clone(), writer.clone()),
         reread: Arc::default(),
     });
     let proxy = Proxy {
@@ -227,6 +231,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         api: Arc::new(Api {
             store: store.clone(),
             writer: writer.clone(),
+            editor: app.editor.clone(),
         }),
         metrics,
         names,
@@ -464,6 +469,7 @@ fn background_work(app: &Arc<App>, certificates: Option<certificate::Source>, ba
         this.connections.patrol(&this.resolver).await;
     }));
     app.live.watch(background);
+    until_ended(Box::pin(app.editor.clone().follow()));
     let this = Arc::clone(app);
     until_ended(Box::pin(async move {
         let mut versions = this.live.subscribe();
@@ -521,6 +527,8 @@ impl App {
         let config = self.live.status();
         self.metrics
             .set_config(config.loaded, config.tried, config.error.is_none());
+        self.metrics
+            .set_unrecorded_configs(self.editor.unrecorded());
         if let Ok(disk) = rustix::fs::statvfs(self.state.path()) {
             self.metrics.set_disk(
                 disk.f_blocks.saturating_mul(disk.f_frsize),

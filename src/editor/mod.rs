@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod history;
 mod review;
+mod save;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -23,14 +24,41 @@ pub use author::{Author, Through};
 pub use document::{Document, Etag};
 pub use error::EditError;
 pub use file::Unwritable;
-pub use history::{Origin, Version};
+pub use crate::store::ConfigOrigin as Origin;
+pub use history::Version;
 pub use review::{Kind, Problem, Review};
 
-use crate::{config::Live, record::Timestamp, store::{ReadError, Store, Writer}};
+use crate::{
+    config::Live,
+    record::Timestamp,
+    store::{ReadError, Store, Writer},
+};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// How long a save waits for its history to be on disk before it says that it is not.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Reads, checks and saves the document. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Editor(/* … */);
+pub struct Editor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: Live,
+    store: Store,
+    writer: Writer,
+    /// Held during a save, so that of two at once exactly one wins.
+    noted: Mutex<history::Noted>,
+    /// Saves that the store could not confirm in time.
+    unrecorded: AtomicU64,
+}
 
 /// What a save has done.
 #[derive(Clone, Debug)]
@@ -48,188 +76,142 @@ pub struct Saved {
 
 impl Editor {
     /// An editor of the document that is in force. Its history and its audit entries go to `writer`.
-    pub fn new(live: Live, store: Store, writer: Writer) -> Self;
+    pub fn new(live: Live, store: Store, writer: Writer) -> Self {
+        Self(Arc::new(Inner {
+            live,
+            store,
+            writer,
+            noted: Mutex::default(),
+            unrecorded: AtomicU64::new(0),
+        }))
+    }
 
     /// The document as it is on disk now, secrets replaced by [`crate::config::PLACEHOLDER`].
-    pub async fn document(&self) -> Document;
+    pub async fn document(&self) -> Document {
+        let inner = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || Document::read(&inner.live)).await;
+        read.unwrap_or_else(|_| Document::cut_off(self.0.live.path()))
+    }
 
     /// What stands against a text, were the author to save it now: every finding of `aperture check` at its place in this
     /// text, secrets that would go elsewhere than before, and whether the author would lock themselves out.
     ///
     /// Writes nothing. For every key stroke of a page (with a pause) as well as for `config:validate`.
-    pub async fn validate(&self, text: String, author: Author) -> Review;
+    pub async fn validate(&self, text: String, author: Author) -> Review {
+        let inner = Arc::clone(&self.0);
+        let reviewed = tokio::task::spawn_blocking(move || {
+            let base = file::read(inner.live.path()).text();
+            review::review(&inner.live, &text, &base, &author.caller).review
+        });
+        reviewed.await.unwrap_or_else(|_| Review::cut_off())
+    }
 
     /// Saves a text that was made from the version `expected`; in force when this returns.
     ///
     /// Comments and layout are kept byte for byte (line ends are those of the file, whatever a browser made of them).
     /// Runs to its end even when the caller stops waiting.
-    pub async fn save(&self, text: String, expected: Etag, author: Author, now: Timestamp) -> Result<Saved, EditError>;
+    pub async fn save(
+        &self,
+        text: String,
+        expected: Etag,
+        author: Author,
+        now: Timestamp,
+    ) -> Result<Saved, EditError> {
+        let inner = Arc::clone(&self.0);
+        let saved =
+            tokio::task::spawn_blocking(move || inner.save(text, &expected, &author, now, None));
+        let saved = saved.await.map_err(|_| EditError::Ended)??;
+        Ok(self.confirmed(saved).await)
+    }
 
-    /// Puts an earlier version back, with the secrets of the document as it is now. Where those belong to another address,
-    /// it is refused like any save ([`Kind::Secret`]); the page then offers the version's text for editing.
-    pub async fn revert(&self, version: u64, expected: Etag, author: Author, now: Timestamp) -> Result<Saved, EditError>;
+    /// Puts an earlier version back, with the secrets of the document as it is now.
+    ///
+    /// Where those belong to another address, it is refused like any save ([`Kind::Secret`]); its text can then be edited.
+    pub async fn revert(
+        &self,
+        version: u64,
+        expected: Etag,
+        author: Author,
+        now: Timestamp,
+    ) -> Result<Saved, EditError> {
+        let inner = Arc::clone(&self.0);
+        let saved = tokio::task::spawn_blocking(move || {
+            let found = inner.store.config_version(version);
+            let found = found.map_err(EditError::History)?;
+            let text = found.ok_or(EditError::NoVersion(version))?.text;
+            inner.save(text, &expected, &author, now, Some(version))
+        });
+        let saved = saved.await.map_err(|_| EditError::Ended)??;
+        Ok(self.confirmed(saved).await)
+    }
 
-    /// Versions, newest first, at most `limit`, those before `before` (none = from the newest).
-    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<Version>, ReadError>;
+    /// Versions, newest first, at most `limit`, those before the version `before` (none = from the newest).
+    pub async fn history(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Version>, ReadError> {
+        let inner = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut versions = inner.store.config_history()?;
+            versions.retain(|version| before.is_none_or(|before| version.version < before));
+            versions.reverse();
+            versions.truncate(limit);
+            Ok(versions.into_iter().map(Version::from).collect())
+        });
+        read.await.unwrap_or(Err(ReadError::Closed))
+    }
 
     /// A version and its text, secrets taken out; none when there is no such version (any more).
-    pub async fn version(&self, version: u64) -> Result<Option<(Version, String)>, ReadError>;
-}
+    pub async fn version(&self, version: u64) -> Result<Option<(Version, String)>, ReadError> {
+        let inner = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || {
+            let found = inner.store.config_version(version)?;
+            Ok(found.map(|mut found| {
+                let text = std::mem::take(&mut found.text);
+                let bytes = text.len();
+                let version = Version::from(found);
+                (Version { bytes, ..version }, text)
+            }))
+        });
+        read.await.unwrap_or(Err(ReadError::Closed))
+    }
 
-// --- document.rs ---
+    /// Notes each document that comes into force by the file: at the start, and until the sender of configurations ends.
+    pub async fn follow(self) {
+        let mut versions = self.0.live.subscribe();
+        loop {
+            versions.mark_unchanged();
+            let inner = Arc::clone(&self.0);
+            let noted = tokio::task::spawn_blocking(move || inner.note_disk(Timestamp::now()));
+            if noted.await.is_err() {
+                tracing::error!("config: a version was not noted in the history");
+            }
+            if versions.changed().await.is_err() {
+                return;
+            }
+        }
+    }
 
-/// The document as an admin may see it.
-#[derive(Clone, Debug)]
-pub struct Document {
-    /// Its text, secrets replaced by placeholders; empty when there is no file.
-    pub text: String,
-    /// Its version: what a save must name.
-    pub etag: Etag,
-    /// The file, as it was given to the gateway.
-    pub file: PathBuf,
-    /// Whether there is a file.
-    pub exists: bool,
-    /// Why it can't be saved here; none = it can.
-    pub unwritable: Option<Unwritable>,
-    /// Whether this text is in force; otherwise the last good one is (see `failure`).
-    pub in_force: bool,
-    /// Why the last reload did not take the file.
-    pub failure: Option<String>,
-    /// What `aperture check` says of it.
-    pub findings: Vec<Finding>,
-    /// When the file was last written.
-    pub modified: Option<Timestamp>,
-}
+    /// How many saves the store could not confirm in time.
+    pub fn unrecorded(&self) -> u64 {
+        self.0.unrecorded.load(Relaxed)
+    }
 
-/// The version of a document: the hash of its bytes on disk, 64 hex digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Etag(String);
-// Etag::of(bytes), Etag::parse(&str) -> Option (accepts the bare hash, "quoted" and W/"quoted"), as_str(), Display = bare
-
-// --- author.rs ---
-
-/// Who changes the document, and by what.
-#[derive(Clone, Debug)]
-pub struct Author {
-    /// Whom the tailnet says it is.
-    pub caller: Arc<Caller>,
-    /// By what.
-    pub through: Through,
-}
-
-/// By what a change came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Through { Page, Api }
-
-// --- review.rs ---
-
-/// What stands against a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Review {
-    /// Everything, in the order of the text.
-    pub problems: Vec<Problem>,
-}
-// Review::blocked() -> bool: a save would be refused
-// Review::locks_out() -> bool; Review::secrets() -> impl Iterator<Item = &Problem>: those of Kind::Secret
-
-/// One thing that stands against a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Of what kind it is.
-    pub kind: Kind,
-    /// Whether it refuses a save; otherwise it is advice, or an unknown key that the saved document has already.
-    pub blocks: bool,
-    /// Class, line, column, key path, message and hint.
-    pub finding: Finding,
-}
-
-/// Of what kind a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// What `aperture check` says of the document.
-    Document,
-    /// A placeholder or reference that is not where it was, or whose secret would go elsewhere: the secret is needed anew.
-    Secret,
-    /// The author would not be an admin any more.
-    LockOut,
-}
-
-// --- error.rs ---
-
-/// Why a document was not saved.
-#[derive(Debug, thiserror::Error)]
-pub enum EditError {
-    /// The author is not an admin by the configuration in force.
-    NotAdmin,
-    /// The document has changed since: on disk, or by another save. Nothing was written.
-    Stale { current: Box<Document> },
-    /// The text can't be saved; every reason at its place, lock-out and missing secrets among them.
-    Refused(Review),
-    /// It is larger than a document may be.
-    TooLarge { bytes: usize, limit: usize },
-    /// The file can't be written.
-    Unwritable(Unwritable),
-    /// It was written, but could not be taken into force.
-    NotInForce { reason: String },
-    /// There is no such version.
-    NoVersion(u64),
-    /// The history can't be read.
-    History(ReadError),
-    /// The work was cut off.
-    Ended,
-}
-
-// --- file.rs ---
-
-/// Why the file can't be written. `Display` = what and where; [`Unwritable::advice`] = what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritable {
-    /// It comes from a Kubernetes `ConfigMap` or `Secret`, which is changed there.
-    Mounted(PathBuf),
-    /// It is a mount of its own (a single file, as with Docker's `-v FILE:FILE` or a `subPath`): it can't be replaced.
-    SingleFile(PathBuf),
-    /// The file system is read-only for the gateway.
-    ReadOnlyFileSystem(PathBuf),
-    /// The file has no write permission for anybody: somebody wants it so.
-    ReadOnlyFile(PathBuf),
-    /// The gateway's user may not write into the directory.
-    NoPermission(PathBuf),
-    /// Another process is just saving it.
-    Busy(PathBuf),
-    /// The system refused.
-    Failed { path: PathBuf, reason: String },
-}
-
-// --- history.rs ---
-
-/// One version of the document, without its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Its number, from 1.
-    pub number: u64,
-    /// When it was saved, or found on disk.
-    pub at: Timestamp,
-    /// The login of who saved it; empty when it came from disk.
-    pub author: String,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Its version as [`Etag`]; empty in rows of older gateways.
-    pub etag: String,
-    /// Bytes of its text.
-    pub bytes: usize,
-    /// What changed, in a line.
-    pub summary: String,
-}
-
-/// Where a version came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Saved on the settings page.
-    Page,
-    /// Saved through the API.
-    Api,
-    /// Edited in the file.
-    Disk,
-    /// The document that was there when the history began.
-    First,
+    /// Waits until history and audit trail are on disk; a save stands without them, but says so.
+    async fn confirmed(&self, mut saved: Saved) -> Saved {
+        if saved.unchanged {
+            return saved;
+        }
+        let flushed = tokio::time::timeout(HISTORY_PATIENCE, self.0.writer.flush_records()).await;
+        let why = match flushed {
+            Ok(Ok(())) => return saved,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the store is slow".to_owned(),
+        };
+        self.0.unrecorded.fetch_add(1, Relaxed);
+        tracing::error!(etag = %saved.document.etag, summary = saved.summary, reason = why, "config: saved, but not in the history yet");
+        saved.unrecorded = Some(why);
+        saved
+    }
 }

@@ -209,6 +209,8 @@ families! {
     Gauge config_last_reload_ok[],
     /// When a configuration was last taken, in seconds since 1970.
     Gauge config_last_success_timestamp_seconds[],
+    /// Saved configurations that the history and the audit trail could not take in time: the save stands, the log has it.
+    Counter config_unrecorded_saves_total[],
     /// 1 while the gateway stops: new requests are refused, streams finish.
     Gauge draining[],
     /// Always 1: which build this is.

@@ -359,6 +359,12 @@ impl Metrics {
         }
     }
 
+    /// Total of the saves that the configuration's history could not take in time.
+    pub fn set_unrecorded_configs(&self, saves: u64) {
+        let family = &self.0.families.config_unrecorded_saves_total;
+        family.advance_to([], saves);
+    }
+
     /// Takes over what the store says of itself.
     pub fn set_store(&self, health: StoreHealth) {
         let families = &self.0.families;

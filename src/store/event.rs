@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Event`], [`Body`], the jobs and what they answer. Must not know: queues, tables.
 
-use super::{AuditEntry, Pricer, RepriceScope, Repriced};
+use super::{AuditEntry, ConfigVersion, Pricer, RepriceScope, Repriced};
 use crate::record::{Capture, CapturedBody, Record, RequestId, Timestamp};
 use tokio::sync::oneshot;
 
@@ -24,12 +24,8 @@ pub(super) enum Event {
         user: String,
         at: Timestamp,
     },
-    /// The configuration changed.
-    Config {
-        text: String,
-        who: String,
-        at: Timestamp,
-    },
+    /// The configuration changed; its number is given when it is written.
+    Config(Box<ConfigVersion>),
 }
 
 impl Event {
@@ -48,7 +44,9 @@ impl Event {
                 user,
                 ..
             } => provider.len() + upstream.len() + user.len(),
-            Self::Config { text, who, .. } => text.len() + who.len(),
+            Self::Config(version) => {
+                size_of::<ConfigVersion>() + version.text.len() + version.summary.len()
+            }
         };
         FRAME + inner
     }

@@ -51,7 +51,7 @@ pub use reprice::{Pricer, RepriceScope, Repriced, RepricedLine};
 pub use rows::{capture_json, csv_text};
 pub use schema::FileName;
 pub use summary::{Session, User, failed};
-pub use trail::{AuditAction, AuditEntry, ConfigVersion};
+pub use trail::{AuditAction, AuditEntry, ConfigOrigin, ConfigVersion};
 pub use usage::{
     Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey, UsageRow,
 };

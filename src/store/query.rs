@@ -485,6 +485,17 @@ impl Store {
         })
     }
 
+    /// One version of the configuration; none when it has gone, or never was.
+    pub fn config_version(&self, version: u64) -> Result<Option<ConfigVersion>, ReadError> {
+        self.files.main.read(|read| {
+            let history = read.open_table(schema::CONFIG_HISTORY)?;
+            let row = history.get(version)?;
+            Ok(row
+                .map(|row| decode("config_history", row.value()))
+                .transpose()?)
+        })
+    }
+
     /// What the session index is restored from: requests since then that named a session, oldest first.
     pub fn anchors(&self, since: Timestamp) -> Result<Vec<Anchored>, ReadError> {
         self.files.main.read(|read| {

@@ -29,6 +29,10 @@ const MOST: usize = 8192;
 const HEARTBEAT: u64 = 10_000;
 /// How often retention is enforced, in milliseconds.
 const PRUNE: u64 = 60_000;
+/// Versions of the configuration that are kept.
+const VERSIONS: usize = 500;
+/// Bytes of all of them together; the newest is kept whatever its size.
+const VERSION_BYTES: usize = 16 << 20;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Maintenance under way: one step between two batches.
@@ -254,30 +258,42 @@ fn write_others(write: &WriteTransaction, events: &[Event]) -> Result<(), redb::
                     (user.as_str(), at.0),
                 )?;
             }
-            Event::Config { text, who, at } => {
-                let mut history = write.open_table(schema::CONFIG_HISTORY)?;
-                let last = history
-                    .last()?
-                    .map(|(version, row)| (version.value(), row.value().to_vec()));
-                let version = ConfigVersion {
-                    version: last.as_ref().map_or(1, |(version, _)| version + 1),
-                    text: text.clone(),
-                    who: who.clone(),
-                    at: *at,
-                };
-                // A commit whose fate was unknown may have written it already.
-                let again = last.is_some_and(|(number, row)| {
-                    row == encode(&ConfigVersion {
-                        version: number,
-                        ..version.clone()
-                    })
-                });
-                if !again {
-                    history.insert(version.version, encode(&version).as_slice())?;
-                }
-            }
+            Event::Config(version) => write_version(write, version)?,
             Event::Update(_) | Event::Finish(_) | Event::CaptureLost(..) => {}
         }
     }
+    Ok(())
+}
+
+/// Adds a version of the configuration, and lets the oldest go that are too many or too much.
+fn write_version(write: &WriteTransaction, version: &ConfigVersion) -> Result<(), redb::Error> {
+    let mut history = write.open_table(schema::CONFIG_HISTORY)?;
+    let last = history
+        .last()?
+        .map(|(number, row)| (number.value(), row.value().to_vec()));
+    let numbered = |number: u64| {
+        encode(&ConfigVersion {
+            version: number,
+            ..version.clone()
+        })
+    };
+    let number = match last {
+        // A commit whose fate was unknown may have written it already.
+        Some((number, row)) if row == numbered(number) => return Ok(()),
+        Some((number, _)) => number + 1,
+        None => 1,
+    };
+    history.insert(number, numbered(number).as_slice())?;
+    let (mut count, mut bytes, mut first) = (0, 0, number);
+    for row in history.iter()?.rev() {
+        let (number, row) = row?;
+        count += 1;
+        bytes += row.value().len();
+        if count > 1 && (count > VERSIONS || bytes > VERSION_BYTES) {
+            break;
+        }
+        first = number.value();
+    }
+    history.retain_in(..first, |_, _| false)?;
     Ok(())
 }

@@ -57,12 +57,61 @@ impl AuditAction {
 /// One version of the configuration document, secrets taken out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigVersion {
-    /// Its number, from 1.
+    /// Its number, from 1; given when it is written.
     pub version: u64,
     /// The text.
     pub text: String,
-    /// Who saved it.
+    /// The stable key of who saved it, or `host` for the file.
     pub who: String,
     /// When.
     pub at: Timestamp,
+    /// Their login name then; empty for the file.
+    #[serde(default)]
+    pub login: String,
+    /// Where it came from.
+    #[serde(default)]
+    pub origin: ConfigOrigin,
+    /// The hash of the whole text, secrets included; empty in rows of old.
+    #[serde(default)]
+    pub etag: String,
+    /// What changed, in a line.
+    #[serde(default)]
+    pub summary: String,
+}
+
+/// Where a version of the configuration came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigOrigin {
+    /// Saved on the settings page.
+    Page,
+    /// Saved through the API.
+    Api,
+    /// Edited in the file.
+    #[default]
+    Disk,
+    /// The one that was there when the history began.
+    First,
+}
+
+impl ConfigOrigin {
+    /// The name in the history, the API and exports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Api => "api",
+            Self::Disk => "disk",
+            Self::First => "first",
+        }
+    }
+
+    /// The same for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Page => "settings page",
+            Self::Api => "API",
+            Self::Disk => "edited on disk",
+            Self::First => "first document",
+        }
+    }
 }

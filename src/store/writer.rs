@@ -6,7 +6,7 @@
 
 use super::event::{Body, BodyJob, Erased, Event, Pruned, RecordJob, Reply, WriteError};
 use super::queue::{Phase, Queue};
-use super::{AuditEntry, Pricer, RepriceScope, Repriced, Retention};
+use super::{AuditEntry, ConfigVersion, Pricer, RepriceScope, Repriced, Retention};
 use crate::record::{Capture, CaptureMode, Record, RequestId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{
@@ -60,7 +60,7 @@ impl Shared {
             match event {
                 // A later event of the same request carries all that this one did.
                 Event::Update(_) | Event::CaptureLost(..) => &self.lost_updates,
-                Event::Finish(_) | Event::Audit(..) | Event::Own { .. } | Event::Config { .. } => {
+                Event::Finish(_) | Event::Audit(..) | Event::Own { .. } | Event::Config(_) => {
                     &self.lost_records
                 }
             }
@@ -220,13 +220,9 @@ impl Writer {
         });
     }
 
-    /// The configuration changed; `text` has its secrets taken out.
-    pub fn config_version(&self, text: String, who: String) {
-        self.shared().push(Event::Config {
-            text,
-            who,
-            at: Timestamp::now(),
-        });
+    /// The configuration changed; its text has the secrets taken out. It gets the next number.
+    pub fn config_version(&self, version: ConfigVersion) {
+        self.shared().push(Event::Config(Box::new(version)));
     }
 
     /// How long things are kept, from now on.
@@ -240,6 +236,11 @@ impl Writer {
     pub async fn flush(&self) -> Result<(), WriteError> {
         // Bodies first: what happens to them is noted in records.
         self.ask_bodies(BodyJob::Flush).await?;
+        self.ask_records(RecordJob::Flush).await
+    }
+
+    /// The same for all but bodies.
+    pub async fn flush_records(&self) -> Result<(), WriteError> {
         self.ask_records(RecordJob::Flush).await
     }
 

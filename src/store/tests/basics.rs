@@ -129,8 +129,8 @@ async fn owners_audit_and_versions_of_the_configuration_are_kept() {
             detail: String::new(),
         });
     }
-    writer.config_version("{}".into(), "user:2".into());
-    writer.config_version("{ }".into(), "user:2".into());
+    writer.config_version(configuration("{}"));
+    writer.config_version(configuration("{ }"));
     writer.flush().await.unwrap();
     assert_eq!(
         store.owner("openai", "resp_1").unwrap().as_deref(),
@@ -153,6 +153,28 @@ async fn owners_audit_and_versions_of_the_configuration_are_kept() {
         .map(|v| (v.version, v.text.as_str()))
         .collect();
     assert_eq!(texts, [(1, "{}"), (2, "{ }")]);
+    assert_eq!(store.config_version(2).unwrap().as_ref(), versions.last());
+    assert_eq!(store.config_version(3).unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_history_of_the_configuration_is_bounded_by_number_and_bytes() {
+    let numbers = |store: &Store| -> Vec<u64> {
+        let versions = store.config_history().unwrap();
+        versions.iter().map(|version| version.version).collect()
+    };
+    let (store, writer) = store();
+    for number in 1..=510 {
+        writer.config_version(configuration(&format!("{{}} // {number}")));
+    }
+    writer.flush().await.unwrap();
+    assert_eq!(numbers(&store), (11..=510).collect::<Vec<_>>());
+    // Sixteen mebibytes: four of these, with what is around their texts, are too much.
+    for number in 1..=4 {
+        writer.config_version(configuration(&format!("{number}{}", " ".repeat(4 << 20))));
+        writer.flush_records().await.unwrap();
+    }
+    assert_eq!(numbers(&store), [512, 513, 514]);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn fill(directory: &Path) {
     writer.finish(done, Some(capture(&[b'q'; 3000], b"answer")));
     writer.start(&record(id(2 * HOUR, 2)));
     writer.own("openai", "resp_1", "user:1");
-    writer.config_version("{\"providers\":{}}".into(), "user:1".into());
+    writer.config_version(configuration("{\"providers\":{}}"));
     writer.audit(AuditEntry {
         at: Timestamp(HOUR),
         who: "user:1".into(),

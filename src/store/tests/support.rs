@@ -2,7 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::record::*;
-use crate::store::{FileName, OpenBackend, OpenOptions, Recovered, Store, Writer};
+use crate::store::{ConfigOrigin, ConfigVersion, FileName, OpenBackend, OpenOptions, Recovered, Store, Writer};
 use parking_lot::Mutex;
 use redb::StorageBackend;
 use std::{collections::HashMap, io, path::Path, sync::Arc};
@@ -234,4 +234,18 @@ pub(super) fn open_on(disk: &Arc<Disk>, options: OpenOptions) -> (Store, Writer,
 pub(super) fn store() -> (Store, Writer) {
     let (store, writer, _) = open_on(&Disk::new(), OpenOptions::default());
     (store, writer)
+}
+
+/// A version of the configuration with that text.
+pub(super) fn configuration(text: &str) -> ConfigVersion {
+    ConfigVersion {
+        version: 0,
+        text: text.to_owned(),
+        who: "user:2".to_owned(),
+        at: Timestamp(5),
+        login: String::new(),
+        origin: ConfigOrigin::default(),
+        etag: String::new(),
+        summary: String::new(),
+    }
 }

@@ -12,6 +12,7 @@
 //! the configuration, prices) as a field of [`Api`].
 
 mod answer;
+mod config;
 mod openapi;
 mod problem;
 mod query;

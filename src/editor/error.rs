@@ -10,7 +10,9 @@ pub enum EditError {
     #[error("only an admin may change the configuration")]
     NotAdmin,
     /// The document has changed since, on disk or by another save. Nothing was written.
-    #[error("the configuration has changed since it was read: read it again, and make the change anew")]
+    #[error(
+        "the configuration has changed since it was read: read it again, and make the change anew"
+    )]
     Stale {
         /// What it is now.
         current: Box<Document>,

@@ -159,7 +159,9 @@ impl Inner {
             Ok(mut versions) => {
                 let last = versions.pop();
                 noted.known = true;
-                noted.etag = last.as_ref().map_or_else(String::new, |row| row.etag.clone());
+                noted.etag = last
+                    .as_ref()
+                    .map_or_else(String::new, |row| row.etag.clone());
                 noted.text = last.map_or_else(String::new, |row| row.text);
             }
             // A version may be noted twice for it, which harms nobody.

@@ -20,11 +20,11 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use crate::store::ConfigOrigin as Origin;
 pub use author::{Author, Through};
 pub use document::{Document, Etag};
 pub use error::EditError;
 pub use file::Unwritable;
-pub use crate::store::ConfigOrigin as Origin;
 pub use history::Version;
 pub use review::{Kind, Problem, Review};
 

@@ -4,9 +4,7 @@
 //! author. Out: [`Review`], and the whole text with its secrets for the file. Must not know: files, history.
 
 use crate::{
-    config::{
-        Class, Config, Finding, Live, Severity, Strictness, grant::Role, place_of, restore,
-    },
+    config::{Class, Config, Finding, Live, Severity, Strictness, grant::Role, place_of, restore},
     identity::Caller,
     policy,
 };
@@ -76,6 +74,16 @@ pub(super) fn review(live: &Live, edited: &str, stored: &str, author: &Caller) -
         .filter(|finding| !missing.contains(finding.path.as_str()))
         .map(|finding| Problem::document(restored.placed(finding.clone()), &known))
         .collect();
+    // A file may be written in steps; what is saved here is in force at once, and nobody could use anything.
+    if checked
+        .config
+        .as_ref()
+        .is_some_and(|config| config.providers.is_empty())
+    {
+        for problem in &mut problems {
+            problem.blocks |= problem.finding.path == "providers";
+        }
+    }
     if let Some(config) = &checked.config
         && let Some(finding) = locks_out(live, config, author, &restored.text)
     {
@@ -119,9 +127,13 @@ fn locks_out(live: &Live, config: &Config, author: &Caller, text: &str) -> Optio
     let (line, column) = place_of(text, "grants");
     let login = &author.login;
     let hint = if renamed {
-        format!("add a grant with \"src\": [{login:?}] and {{ \"role\": \"admin\" }}; what the tailnet policy grants under the new gateway.capability can't be known before")
+        format!(
+            "add a grant with \"src\": [{login:?}] and {{ \"role\": \"admin\" }}; what the tailnet policy grants under the new gateway.capability can't be known before"
+        )
     } else {
-        format!("keep a grant with \"src\": [{login:?}] and {{ \"role\": \"admin\" }}; whoever is to lock you out can do it, and the file on the gateway's host can always be edited")
+        format!(
+            "keep a grant with \"src\": [{login:?}] and {{ \"role\": \"admin\" }}; whoever is to lock you out can do it, and the file on the gateway's host can always be edited"
+        )
     };
     Some(Finding {
         class: Class::Broken,
@@ -204,7 +216,12 @@ impl Review {
 
     fn sorted(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| {
-            let Finding { line, column, class, .. } = problem.finding;
+            let Finding {
+                line,
+                column,
+                class,
+                ..
+            } = problem.finding;
             (line, column, class)
         });
         Self { problems }

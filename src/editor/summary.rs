@@ -31,7 +31,10 @@ pub(super) fn of(before: &str, after: &str) -> String {
         }
     };
     let (added, removed) = lines(before, after);
-    format!("{what}; {}, {removed} removed", plural(added, "line added", "lines added"))
+    format!(
+        "{what}; {}, {removed} removed",
+        plural(added, "line added", "lines added")
+    )
 }
 
 fn plural(count: usize, one: &str, many: &str) -> String {
@@ -42,7 +45,10 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 fn compare(was: &Value, now: &Value, changes: &mut Vec<String>) {
     let none = Map::new();
     let section = |value: &'_ Value| value.as_object().cloned();
-    let (was, now) = (section(was).unwrap_or_default(), section(now).unwrap_or_default());
+    let (was, now) = (
+        section(was).unwrap_or_default(),
+        section(now).unwrap_or_default(),
+    );
     for key in keys(&was, &now) {
         match (was.get(key), now.get(key)) {
             (Some(Value::Object(was)), Some(Value::Object(now))) => each(key, was, now, changes),
@@ -79,7 +85,10 @@ fn change(path: String, was: Option<&Value>, now: Option<&Value>) -> Option<Stri
 }
 
 fn name(key: &str) -> String {
-    key.chars().filter(|letter| !letter.is_control()).take(NAME).collect()
+    key.chars()
+        .filter(|letter| !letter.is_control())
+        .take(NAME)
+        .collect()
 }
 
 /// Lines that one text has and the other has not.
@@ -111,9 +120,15 @@ mod tests {
             "providers.a changed, providers.b removed, providers.c added; 1 line added, 1 removed"
         );
         let commented = before.replace("[]", "[] // none");
-        assert_eq!(of(before, &commented), "comments and layout only; 1 line added, 1 removed");
+        assert_eq!(
+            of(before, &commented),
+            "comments and layout only; 1 line added, 1 removed"
+        );
         assert_eq!(of(before, before), "only secrets");
-        assert_eq!(of("", before), "grants added, providers.a added, providers.b added; 4 lines added, 0 removed");
+        assert_eq!(
+            of("", before),
+            "grants added, providers.a added, providers.b added; 4 lines added, 0 removed"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod accounts;
 mod bytes;
 mod commands;
+mod configuration;
 mod connect;
 mod credentials;
 mod discovery;

@@ -27,7 +27,13 @@ fn walk(
         (Value::Object(now), Value::Object(was)) => {
             for (key, value) in now {
                 if let Some(before) = was.get(key) {
-                    walk(value, &member(at, key), before, &member(was_at, key), places);
+                    walk(
+                        value,
+                        &member(at, key),
+                        before,
+                        &member(was_at, key),
+                        places,
+                    );
                 }
             }
         }
@@ -59,7 +65,9 @@ fn elements(now: &[Value], was: &[Value]) -> Vec<(usize, usize)> {
         *wanted.entry(text).or_default() += 1;
     }
     known.retain(|text, indices| {
-        let gone = wanted.get(text.as_str()).is_some_and(|&now| now < indices.len());
+        let gone = wanted
+            .get(text.as_str())
+            .is_some_and(|&now| now < indices.len());
         !(gone && indices.len() > 1 && text.contains(PLACEHOLDER))
     });
     let mut pairs = Vec::new();

@@ -52,7 +52,9 @@ pub(super) fn restore(
             .iter()
             .filter(|hidden| hidden.shown == comment)
             .collect();
-        let same = candidates.windows(2).all(|two| two[0].whole == two[1].whole);
+        let same = candidates
+            .windows(2)
+            .all(|two| two[0].whole == two[1].whole);
         let complete = ranges.iter().filter(|other| alike(other)).count() == candidates.len();
         let number = ranges[..at].iter().filter(|other| alike(other)).count();
         let found = match candidates.first() {

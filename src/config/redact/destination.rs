@@ -75,7 +75,9 @@ impl Destination {
 
 /// What an object says of where its secrets go.
 fn target(object: &Value, exporters: bool) -> Value {
-    let deciding = DECIDING.iter().filter(|key| exporters || !IN_EXPORTERS.contains(key));
+    let deciding = DECIDING
+        .iter()
+        .filter(|key| exporters || !IN_EXPORTERS.contains(key));
     let mut target: Vec<Value> = deciding
         .map(|key| object.get(key).cloned().unwrap_or(Value::Null))
         .collect();
@@ -108,7 +110,12 @@ fn steering(object: &Value) -> Value {
             STEERING.iter().any(|part| name.contains(part))
         })
     };
-    lines.into_iter().flatten().filter(steers).cloned().collect()
+    lines
+        .into_iter()
+        .flatten()
+        .filter(steers)
+        .cloned()
+        .collect()
 }
 
 /// The same of all grants: their lines go to providers, too.

@@ -23,7 +23,11 @@ fn restore(edited: &str, stored: &str) -> Result<String, Vec<String>> {
     if restored.findings.is_empty() {
         Ok(restored.text)
     } else {
-        Err(restored.findings.into_iter().map(|finding| finding.path).collect())
+        Err(restored
+            .findings
+            .into_iter()
+            .map(|finding| finding.path)
+            .collect())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::endpoint::Endpoint;
 use crate::record::*;
-use crate::store::{ConfigOrigin, ConfigVersion, FileName, OpenBackend, OpenOptions, Recovered, Store, Writer};
+use crate::store::{
+    ConfigOrigin, ConfigVersion, FileName, OpenBackend, OpenOptions, Recovered, Store, Writer,
+};
 use parking_lot::Mutex;
 use redb::StorageBackend;
 use std::{collections::HashMap, io, path::Path, sync::Arc};

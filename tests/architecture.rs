@@ -38,7 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("dashboard", &["config", "identity", "policy", "store"]),
     ("editor", &["config", "identity", "policy", "store"]),
-    ("api", &["config", "editor", "identity", "store"]),
+    (
+        "api",
+        &["config", "editor", "identity", "policy", "price", "store"],
+    ),
     (
         "server",
         &[

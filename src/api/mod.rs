@@ -14,6 +14,7 @@
 mod answer;
 mod config;
 mod openapi;
+mod pricing;
 mod problem;
 mod query;
 mod route;

@@ -15,7 +15,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 /// Every operation, in the order of the documents.
 ///
 /// A new file of operations adds its rows here, and nothing else anywhere: `config::OPERATIONS`, `pricing::OPERATIONS`.
-static PARTS: &[&[Operation]] = &[super::config::OPERATIONS, super::openapi::OPERATIONS];
+static PARTS: &[&[Operation]] = &[
+    super::config::OPERATIONS,
+    super::pricing::OPERATIONS,
+    super::openapi::OPERATIONS,
+];
 
 /// Every operation.
 pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {

@@ -87,6 +87,7 @@ pub(crate) fn read(
         add_headers: if scope_lost { Vec::new() } else { add_headers },
         capture: capture(raw.capture.as_deref(), &member(path, "capture"), notes),
         read_metrics: raw.read_metrics.unwrap_or(false),
+        read_pricing: raw.read_pricing.unwrap_or(false),
     }
 }
 

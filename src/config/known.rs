@@ -184,12 +184,6 @@ pub(crate) const KNOWN: &[Known] = &[
     ),
     known(
         "Capability",
-        "read_pricing",
-        Class::Advice,
-        "there is no pricing API",
-    ),
-    known(
-        "Capability",
         "enable_chat_ui",
         Class::Advice,
         "there is no built-in chat",

@@ -104,11 +104,11 @@ impl Inner {
             author: None,
             now,
         };
-        self.note(noted, news);
+        self.note(noted, &news);
     }
 
     /// Hands a version to the store, with an entry for the audit trail. Never waits.
-    pub(super) fn note(&self, noted: &mut Noted, news: News<'_>) {
+    pub(super) fn note(&self, noted: &mut Noted, news: &News<'_>) {
         self.recall(noted);
         let first = noted.text.is_empty() && news.author.is_none();
         let (who, login, origin) = match news.author {

@@ -77,7 +77,7 @@ impl Inner {
             author: Some(author),
             now,
         };
-        self.note(&mut noted, news);
+        self.note(&mut noted, &news);
         let outcome = self.live.reload();
         self.live.log(&outcome);
         if self.live.current().hash != etag.as_str() {

@@ -54,7 +54,7 @@ fn compare(was: &Value, now: &Value, changes: &mut Vec<String>) {
             (Some(Value::Object(was)), Some(Value::Object(now))) => each(key, was, now, changes),
             (Some(Value::Object(was)), None) if !was.is_empty() => each(key, was, &none, changes),
             (None, Some(Value::Object(now))) if !now.is_empty() => each(key, &none, now, changes),
-            (was, now) => changes.extend(change(name(key), was, now)),
+            (was, now) => changes.extend(change(&name(key), was, now)),
         }
     }
 }
@@ -67,7 +67,7 @@ fn each(
 ) {
     for key in keys(was, now) {
         let path = format!("{}.{}", name(section), name(key));
-        changes.extend(change(path, was.get(key), now.get(key)));
+        changes.extend(change(&path, was.get(key), now.get(key)));
     }
 }
 
@@ -75,7 +75,7 @@ fn keys<'a>(was: &'a Map<String, Value>, now: &'a Map<String, Value>) -> BTreeSe
     was.keys().chain(now.keys()).collect()
 }
 
-fn change(path: String, was: Option<&Value>, now: Option<&Value>) -> Option<String> {
+fn change(path: &str, was: Option<&Value>, now: Option<&Value>) -> Option<String> {
     match (was, now) {
         (None, Some(_)) => Some(format!("{path} added")),
         (Some(_), None) => Some(format!("{path} removed")),

@@ -163,6 +163,9 @@ fn capability(capability: &Capability, pairs: &[(&str, &str)]) -> Line {
     if capability.read_metrics {
         gives.push("may read the metrics".into());
     }
+    if capability.read_pricing {
+        gives.push("may read prices".into());
+    }
     Line {
         place: capability.origin.to_string(),
         holds: capability.role.is_some() || opened.is_some(),

@@ -103,4 +103,9 @@ impl<'a> Held<'a> {
     pub(super) fn reads_metrics(&self) -> bool {
         self.0.iter().any(|capability| capability.read_metrics)
     }
+
+    /// Whether one opens the prices.
+    pub(super) fn reads_pricing(&self) -> bool {
+        self.0.iter().any(|capability| capability.read_pricing)
+    }
 }

@@ -11,7 +11,9 @@ mod held;
 mod nearest;
 mod route;
 
-pub use authorize::{VisibleModel, decide, may_read_metrics, role, stores, visible_models};
+pub use authorize::{
+    VisibleModel, decide, may_read_metrics, may_read_pricing, role, stores, visible_models,
+};
 pub use explain::{Line, explain, open_to};
 
 use crate::{

@@ -329,6 +329,13 @@ pub fn context_window(basis: &str, model: &str) -> Option<u64> {
     WINDOWS.get(at).map(|(_, _, window)| *window)
 }
 
+/// Every catalogue.
+pub fn catalogues() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    let bases = ENTRIES.iter().map(|entry| entry.basis);
+    bases.filter(move |basis| std::mem::replace(&mut last, basis) != *basis)
+}
+
 /// Every name of a catalogue that has a price.
 pub fn models(basis: &str) -> impl Iterator<Item = &'static str> {
     let start = ENTRIES.partition_point(|entry| entry.basis < basis);

@@ -62,7 +62,7 @@ impl Admin {
         self.ask(method, path, &all, body.to_string()).await
     }
 
-    /// The document and its ETag.
+    /// The document and its `ETag`.
     async fn read(&self) -> (String, String) {
         let answer = self.get("/aperture/config").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -416,7 +416,7 @@ async fn only_admins_and_only_from_here() {
     admin.0.stop().await;
 }
 
-/// As a script of curl and jq does: the ETag is cut from the head, the body is a file.
+/// As a script of curl and jq does: the `ETag` is cut from the head, the body is a file.
 #[tokio::test]
 async fn a_script_of_curl_reads_and_applies() {
     let admin = Admin::start(DOCUMENT).await;
@@ -472,4 +472,35 @@ async fn what_was_saved_is_in_the_audit_trail() {
     );
     assert!(page.contains("dev@example.com"));
     admin.0.stop().await;
+}
+
+#[tokio::test]
+async fn prices_are_for_admins_and_those_with_the_grant() {
+    let user = DOCUMENT.replace("\"role\": \"admin\"", "\"role\": \"user\"");
+    for (document, status) in [
+        (DOCUMENT.to_owned(), 200),
+        (user.clone(), 403),
+        (
+            user.replace("{ \"models\": \"**\" }", "{ \"read_pricing\": true }"),
+            200,
+        ),
+    ] {
+        let gateway = start(&document).await;
+        let url = format!("{}/aperture/pricing", gateway.url);
+        let all = http::get(&url).await;
+        assert_eq!(all.status, status, "{document}");
+        if status == 200 {
+            assert_eq!(all.json()["currency"], "USD");
+            let etag = all.headers[header::ETAG].to_str().unwrap();
+            let again = http::send(Method::GET, &url, &[("if-none-match", etag)], "").await;
+            assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+            // Slashes belong to the name.
+            for (model, known) in [("anthropic/claude-opus-4", true), ("no/such/model", false)] {
+                let one = http::get(&format!("{url}/{model}")).await.json();
+                let models = one["models"].as_object().unwrap();
+                assert_eq!(models.len(), usize::from(known), "{model}");
+            }
+        }
+        gateway.stop().await;
+    }
 }

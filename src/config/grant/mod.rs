@@ -48,6 +48,8 @@ pub struct Capability {
     pub capture: Option<CaptureMode>,
     /// Permits reading the metrics.
     pub read_metrics: bool,
+    /// Permits reading prices.
+    pub read_pricing: bool,
 }
 
 /// What a caller may do with the gateway itself.

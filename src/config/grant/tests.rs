@@ -90,7 +90,7 @@ fn a_hostile_pattern_costs_little() {
 fn policy_capabilities_of_any_shape() {
     let (capability, texts) = Capability::from_json(
         "tailnet policy [0]",
-        &json!({ "role": "admin", "models": ["a/**", "b/c"], "read_metrics": true, "capture": "metadata", "add_headers": ["X-Team: blue"] }),
+        &json!({ "role": "admin", "models": ["a/**", "b/c"], "read_metrics": true, "read_pricing": true, "capture": "metadata", "add_headers": ["X-Team: blue"] }),
     );
     assert_eq!(texts, Vec::<String>::new());
     assert_eq!(&*capability.origin, "tailnet policy [0]");
@@ -100,7 +100,7 @@ fn policy_capabilities_of_any_shape() {
         [ModelGlob::new("a/**"), ModelGlob::new("b/c")]
     );
     assert_eq!(capability.capture, Some(CaptureMode::Metadata));
-    assert!(capability.read_metrics);
+    assert!(capability.read_metrics && capability.read_pricing);
     assert_eq!(capability.add_headers[0].1, "blue");
 
     let (single, _) = Capability::from_json("p", &json!({ "models": "x/*" }));

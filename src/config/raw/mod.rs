@@ -170,6 +170,8 @@ pub(crate) struct Capability {
     pub(crate) capture: Option<String>,
     /// Permits reading the metrics.
     pub(crate) read_metrics: Option<bool>,
+    /// Permits reading prices over the API.
+    pub(crate) read_pricing: Option<bool>,
 }
 
 /// One glob or a list of them.

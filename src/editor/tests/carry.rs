@@ -23,227 +23,251 @@ const RICH: &str = r#"{
 
 /// Replaces once, and fails when there is nothing to replace.
 fn swap(text: &str, changes: &[(&str, &str)]) -> String {
+    let key = format!("\"apikey\": {PLACEHOLDER:?}");
     changes.iter().fold(text.to_owned(), |text, (from, to)| {
-        assert!(text.contains(from), "{from}");
-        text.replacen(from, to, 1)
+        // Spelt out, so that the names of variables in references are not meant.
+        let spelt = |part: &str| match part {
+            "KEY" => key.clone(),
+            _ => part
+                .replace(" KEY,", &format!(" {key},"))
+                .replace(" KEY ", &format!(" {key} "))
+                .replace("KEY, ", &format!("{key}, ")),
+        };
+        let (from, to) = (spelt(from), spelt(to));
+        assert!(text.contains(&from), "{from}");
+        text.replacen(&from, &to, 1)
     })
 }
+
+/// What is tried, what is replaced by what (KEY = a placeholder under `apikey`), and where it is refused.
+type Trick = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const TRICKS: &[Trick] = &[
+    (
+        "another address",
+        &[("https://a.example", "https://evil.example")],
+        "providers.a.apikey",
+    ),
+    (
+        "another path",
+        &[("https://a.example", "https://a.example/log")],
+        "providers.a.apikey",
+    ),
+    (
+        "another scheme",
+        &[("https://a.example", "http://a.example")],
+        "providers.a.apikey",
+    ),
+    (
+        "the tailnet's network",
+        &[(r#""description": "about a""#, r#""tailnet": true"#)],
+        "providers.a.apikey",
+    ),
+    (
+        "another authority to trust",
+        &[(
+            r#""description": "about a""#,
+            r#""extra_ca": "-----BEGIN CERTIFICATE-----""#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "another authorization type",
+        &[(
+            r#""description": "about a""#,
+            r#""authorization": "x-api-key""#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "a provider renamed",
+        &[(r#""a": {"#, r#""z": {"#)],
+        "providers.z.apikey",
+    ),
+    (
+        "two providers swapped",
+        &[
+            (r#""a": {"#, r#""swap": {"#),
+            (r#""b": {"#, r#""a": {"#),
+            (r#""swap": {"#, r#""b": {"#),
+        ],
+        "providers.a.apikey",
+    ),
+    (
+        "the addresses of two swapped",
+        &[
+            ("https://a.example", "https://swap"),
+            ("https://b.example", "https://a.example"),
+            ("https://swap", "https://b.example"),
+        ],
+        "providers.b.apikey",
+    ),
+    (
+        "a key moved",
+        &[
+            ("KEY", r#""apikey": """#),
+            (
+                r#""e": { "baseurl": "https://e.example", "apikey": "env:E_API_KEY""#,
+                r#""e": { KEY, "baseurl": "https://e.example""#,
+            ),
+        ],
+        "providers.e.apikey",
+    ),
+    (
+        "a placeholder in a new provider",
+        &[(
+            r#""a":"#,
+            r#""x": { "baseurl": "https://evil.example", KEY }, "a":"#,
+        )],
+        "providers.x.apikey",
+    ),
+    (
+        "a placeholder in a shown text",
+        &[(
+            r#""description": "about a""#,
+            r#""name": "(secret, not shown)""#,
+        )],
+        "providers.a.name",
+    ),
+    (
+        "an address twice",
+        &[(
+            r#"KEY, "models": ["m-1"]"#,
+            r#"KEY, "baseurl": "https://evil.example", "models": ["m-1"]"#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "a provider twice",
+        &[(
+            r#""b": {"#,
+            r#""a": { "baseurl": "https://evil.example", KEY, "models": ["m-1"] }, "b": {"#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "a header in another",
+        &[("X-One: ", "X-Other: ")],
+        "providers.b.add_headers[0]",
+    ),
+    (
+        "a key as a header",
+        &[("X-One: ", "")],
+        "providers.b.add_headers[0]",
+    ),
+    (
+        "a header that steers a proxy",
+        &[(
+            r#""add_headers": ["X-One"#,
+            r#""add_headers": ["X-Target-URL: https://evil.example", "X-One"#,
+        )],
+        "providers.b.apikey",
+    ),
+    (
+        "a grant's header that steers a proxy",
+        &[(
+            r#"{ "role": "admin" }]"#,
+            r#"{ "role": "admin" }, { "add_headers": ["Upstream-Host: evil.example"] }]"#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "a grant's header to more models",
+        &[(r#""a/**""#, r#""**""#)],
+        r#"grants[1].app["tailscale.com/cap/aperture"][0].add_headers[0]"#,
+    ),
+    (
+        "a grant's provider elsewhere",
+        &[("https://b.example", "https://evil.example")],
+        r#"grants[2].app["tailscale.com/cap/aperture"][0].add_headers[0]"#,
+    ),
+    (
+        "a reference elsewhere",
+        &[("https://e.example", "https://evil.example")],
+        "providers.e.apikey",
+    ),
+    (
+        "another reference",
+        &[("env:E_API_KEY", "env:OTHER_API_KEY")],
+        "providers.e.apikey",
+    ),
+    (
+        "a file for a variable",
+        &[("env:E_API_KEY", "file:f.json")],
+        "providers.e.apikey",
+    ),
+    (
+        "a reference for a key",
+        &[(
+            r#"a.example", KEY, "#,
+            r#"a.example", "apikey": "env:E_API_KEY", "#,
+        )],
+        "providers.a.apikey",
+    ),
+    (
+        "a service account's file",
+        &[("file:f.json", "file:g.json")],
+        "providers.f.authorization.keyfile",
+    ),
+    (
+        "a service account elsewhere",
+        &[("https://f.example", "https://evil.example")],
+        "providers.f.authorization.keyfile",
+    ),
+    (
+        "the host's own account",
+        &[(
+            r#""google-service-account", "keyfile": "file:f.json""#,
+            r#""google-adc""#,
+        )],
+        "providers.f.authorization.type",
+    ),
+    (
+        "another token service",
+        &[("https://sts.example", "https://evil.example")],
+        "providers.s.authorization.secret_access_key",
+    ),
+    (
+        "another role",
+        &[(
+            r#""endpoint": "https://sts.example""#,
+            r#""endpoint": "https://sts.example", "role_arn": "arn:aws:iam::123456789012:role/x""#,
+        )],
+        "providers.s.authorization.secret_access_key",
+    ),
+    (
+        "the host's profile",
+        &[(
+            r#""region": "us-east-1""#,
+            r#""region": "us-east-1", "profile": "admin""#,
+        )],
+        "providers.s.authorization.profile",
+    ),
+    (
+        "a hook elsewhere",
+        &[("https://h.example", "https://evil.example")],
+        "hooks.h.apikey",
+    ),
+    (
+        "a hook with one more address",
+        &[(
+            r#""url": "https://h.example""#,
+            r#""url": "https://h.example", "mirror": { "to": "https://evil.example" }"#,
+        )],
+        "hooks.h.apikey",
+    ),
+];
 
 #[tokio::test]
 async fn no_trick_sends_a_stored_secret_elsewhere() {
     let stage = Stage::new(RICH);
     let shown = stage.editor.document().await.text;
     assert!(!shown.contains("marked-secret"), "{shown}");
-    let hidden = format!("{PLACEHOLDER:?}");
-    let key = format!("\"apikey\": {hidden}");
-    let evil = "https://evil.example";
-    let moved_key = format!("\"e\": {{ {key}, \"baseurl\": \"https://e.example\" ");
-    let stolen = format!("\"x\": {{ \"baseurl\": \"{evil}\", {key} }}, \"a\":");
-    let duplicate = format!("{key}, \"baseurl\": \"{evil}\", \"models\": [\"m-1\"]");
-    let twice =
-        format!("\"a\": {{ \"baseurl\": \"{evil}\", {key}, \"models\": [\"m-1\"] }}, \"b\": {{");
-    let title = format!("\"name\": {hidden}, \"description\": \"about a\"");
-    let proxied = "\"add_headers\": [\"X-Target-URL: https://evil.example\", \"X-One";
-    let granted =
-        "{ \"role\": \"admin\" }, { \"add_headers\": [\"Upstream-Host: evil.example\"] }]";
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
-        (
-            "another address",
-            &[("https://a.example", evil)],
-            "providers.a.apikey",
-        ),
-        (
-            "another path",
-            &[("https://a.example", "https://a.example/log")],
-            "providers.a.apikey",
-        ),
-        (
-            "another scheme",
-            &[("https://a.example", "http://a.example")],
-            "providers.a.apikey",
-        ),
-        (
-            "the tailnet's network",
-            &[("\"description\": \"about a\"", "\"tailnet\": true")],
-            "providers.a.apikey",
-        ),
-        (
-            "another authority to trust",
-            &[(
-                "\"description\": \"about a\"",
-                "\"extra_ca\": \"-----BEGIN CERTIFICATE-----\"",
-            )],
-            "providers.a.apikey",
-        ),
-        (
-            "another authorization type",
-            &[(
-                "\"description\": \"about a\"",
-                "\"authorization\": \"x-api-key\"",
-            )],
-            "providers.a.apikey",
-        ),
-        (
-            "a provider renamed",
-            &[("\"a\": {", "\"z\": {")],
-            "providers.z.apikey",
-        ),
-        (
-            "two providers swapped",
-            &[
-                ("\"a\": {", "\"swap\": {"),
-                ("\"b\": {", "\"a\": {"),
-                ("\"swap\": {", "\"b\": {"),
-            ],
-            "providers.a.apikey",
-        ),
-        (
-            "the addresses of two swapped",
-            &[
-                ("https://a.example", "https://swap"),
-                ("https://b.example", "https://a.example"),
-                ("https://swap", "https://b.example"),
-            ],
-            "providers.b.apikey",
-        ),
-        (
-            "a key moved",
-            &[
-                (&key, "\"apikey\": \"\""),
-                (
-                    "\"e\": { \"baseurl\": \"https://e.example\", \"apikey\": \"env:E_API_KEY\"",
-                    &moved_key,
-                ),
-            ],
-            "providers.e.apikey",
-        ),
-        (
-            "a placeholder in a new provider",
-            &[("\"a\":", &stolen)],
-            "providers.x.apikey",
-        ),
-        (
-            "a placeholder in a shown text",
-            &[("\"description\": \"about a\"", &title)],
-            "providers.a.name",
-        ),
-        (
-            "an address twice",
-            &[(&format!("{key}, \"models\": [\"m-1\"]"), &duplicate)],
-            "providers.a.apikey",
-        ),
-        (
-            "a provider twice",
-            &[("\"b\": {", &twice)],
-            "providers.a.apikey",
-        ),
-        (
-            "a header in another",
-            &[("X-One: ", "X-Other: ")],
-            "providers.b.add_headers[0]",
-        ),
-        (
-            "a key as a header",
-            &[("X-One: ", "")],
-            "providers.b.add_headers[0]",
-        ),
-        (
-            "a header that steers a proxy",
-            &[("\"add_headers\": [\"X-One", proxied)],
-            "providers.b.apikey",
-        ),
-        (
-            "a grant's header that steers a proxy",
-            &[("{ \"role\": \"admin\" }]", granted)],
-            "providers.a.apikey",
-        ),
-        (
-            "a grant's header to more models",
-            &[("\"a/**\"", "\"**\"")],
-            "grants[1].app[\"tailscale.com/cap/aperture\"][0].add_headers[0]",
-        ),
-        (
-            "a grant's provider elsewhere",
-            &[("https://b.example", evil)],
-            "grants[2].app[\"tailscale.com/cap/aperture\"][0].add_headers[0]",
-        ),
-        (
-            "a reference elsewhere",
-            &[("https://e.example", evil)],
-            "providers.e.apikey",
-        ),
-        (
-            "another reference",
-            &[("env:E_API_KEY", "env:OTHER_API_KEY")],
-            "providers.e.apikey",
-        ),
-        (
-            "a file for a variable",
-            &[("env:E_API_KEY", "file:f.json")],
-            "providers.e.apikey",
-        ),
-        (
-            "a reference for a key",
-            &[(
-                &format!("a.example\", {key}"),
-                "a.example\", \"apikey\": \"env:E_API_KEY\"",
-            )],
-            "providers.a.apikey",
-        ),
-        (
-            "a service account's file",
-            &[("file:f.json", "file:g.json")],
-            "providers.f.authorization.keyfile",
-        ),
-        (
-            "a service account elsewhere",
-            &[("https://f.example", evil)],
-            "providers.f.authorization.keyfile",
-        ),
-        (
-            "the host's own account",
-            &[(
-                "\"google-service-account\", \"keyfile\": \"file:f.json\"",
-                "\"google-adc\"",
-            )],
-            "providers.f.authorization.type",
-        ),
-        (
-            "another token service",
-            &[("https://sts.example", evil)],
-            "providers.s.authorization.secret_access_key",
-        ),
-        (
-            "another role",
-            &[(
-                "\"endpoint\": \"https://sts.example\"",
-                "\"endpoint\": \"https://sts.example\", \"role_arn\": \"arn:aws:iam::123456789012:role/x\"",
-            )],
-            "providers.s.authorization.secret_access_key",
-        ),
-        (
-            "the host's profile",
-            &[(
-                "\"region\": \"us-east-1\"",
-                "\"region\": \"us-east-1\", \"profile\": \"admin\"",
-            )],
-            "providers.s.authorization.profile",
-        ),
-        (
-            "a hook elsewhere",
-            &[("https://h.example", evil)],
-            "hooks.h.apikey",
-        ),
-        (
-            "a hook with one more address",
-            &[(
-                "\"url\": \"https://h.example\"",
-                "\"url\": \"https://h.example\", \"mirror\": { \"to\": \"https://evil.example\" }",
-            )],
-            "hooks.h.apikey",
-        ),
-    ];
-    for (trick, changes, path) in cases {
+    for (trick, changes, path) in TRICKS {
         let edited = swap(&shown, changes);
         let problems = stage.refused(&edited).await;
         let secrets: Vec<_> = problems

@@ -117,6 +117,12 @@ pub fn may_read_metrics(config: &Config, caller: &Caller) -> bool {
     held.reads_metrics() || held.role().is_some_and(|(role, _)| role == Role::Admin)
 }
 
+/// Whether the caller may read prices: by a grant, or as an admin.
+pub fn may_read_pricing(config: &Config, caller: &Caller) -> bool {
+    let held = Held::new(config, caller);
+    held.reads_pricing() || held.role().is_some_and(|(role, _)| role == Role::Admin)
+}
+
 /// A model that the caller may use.
 #[derive(Clone, Debug)]
 pub struct VisibleModel {

@@ -469,9 +469,10 @@ fn the_highest_role_of_document_and_tailnet_policy_holds() {
 }
 
 #[test]
-fn metrics_are_for_admins_and_those_with_the_grant() {
+fn metrics_and_prices_are_for_admins_and_those_with_the_grant() {
     let reads = Capability {
         read_metrics: true,
+        read_pricing: true,
         ..Capability::default()
     };
     let config = config(
@@ -491,6 +492,9 @@ fn metrics_are_for_admins_and_those_with_the_grant() {
     assert!(may_read_metrics(&config, &person("admin@example.com")));
     assert!(!may_read_metrics(&config, &person("user@example.com")));
     assert!(!may_read_metrics(&config, &person("nobody@example.com")));
+    assert!(may_read_pricing(&config, &prometheus));
+    assert!(may_read_pricing(&config, &person("admin@example.com")));
+    assert!(!may_read_pricing(&config, &person("user@example.com")));
 }
 
 // === what a permit carries ===

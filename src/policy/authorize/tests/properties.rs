@@ -75,6 +75,7 @@ fn any_capability() -> impl Strategy<Value = Capability> {
             },
             capture,
             read_metrics,
+            read_pricing: adds != read_metrics,
         })
 }
 
@@ -215,6 +216,9 @@ fn rights(config: &Config, caller: &Arc<Caller>) -> Vec<String> {
     }
     if may_read_metrics(config, caller) {
         rights.push("metrics".into());
+    }
+    if may_read_pricing(config, caller) {
+        rights.push("pricing".into());
     }
     for name in NAMES {
         for endpoint in Endpoint::ALL {

@@ -199,10 +199,7 @@ fn a_collectors_header_lines_are_secrets_that_go_to_that_collector_alone() {
     assert!(!shown.contains("first-secret") && !shown.contains("second-secret"));
     assert!(shown.contains("env:COLLECTOR_API_KEY"));
     assert_eq!(restore(&shown, stored).as_deref(), Ok(stored));
-    let paths = |edited: &str| -> Vec<String> {
-        let refused = restore(edited, stored).unwrap_err().into_iter();
-        refused.map(|finding| finding.path).collect()
-    };
+    let paths = |edited: &str| restore(edited, stored).unwrap_err();
     let elsewhere = paths(&shown.replace("c.example", "evil.example"));
     assert!(
         elsewhere.contains(&"gateway.otlp.headers.x-team".to_owned()),

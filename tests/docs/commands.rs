@@ -53,6 +53,15 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "tests/clients/claude_code.rs runs it",
     ),
     (
+        "curl -sS -D head",
+        "the admin API answers to the gateway's own names only, and this one is not called ai: tests/gateway/configuration.rs runs the like",
+    ),
+    (
+        "python3 -c",
+        "reads and writes what the curl before it gave",
+    ),
+    ("curl -sS -X ", "as the curl that reads"),
+    (
         "aperture connect claude-code --apply",
         "asks a person: tests/gateway/connect.rs answers",
     ),

@@ -10,16 +10,12 @@ use crate::{
     endpoint::{Dialect, Endpoint},
     identity::Caller,
     policy,
-    provider::{client::Pieces, headers, target},
+    provider::probe::{self, Answer},
     record::Timestamp,
     server::Kind,
 };
-use http::{HeaderMap, Request, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, sync::Arc, time::Duration};
-
-/// How long a provider may take to answer a cheap question.
-const PROVIDER_LIMIT: Duration = Duration::from_secs(10);
+use std::{fmt, path::Path, sync::Arc};
 
 /// Days before its expiry at which a key is complained of.
 const EXPIRY_DAYS: u64 = 7;
@@ -409,80 +405,54 @@ async fn provider(app: &App, provider: &Arc<Provider>, report: &mut Report) {
         );
         return;
     }
-    let Some(mut request) = question(provider) else {
-        report.add(
-            name,
-            Outcome::Failure,
-            "its baseurl can't be called",
-            "correct baseurl",
-        );
-        return;
-    };
-    let nobody = HeaderMap::new();
-    let added = app.credentials.add(provider, &nobody, &mut request);
-    if let Err(error) = added.await {
-        report.add(
-            name,
-            Outcome::Failure,
-            format!("its credential can't be had: {}", error.in_full()),
-            "correct authorization; a file, a profile or a metadata server is looked for where the gateway runs",
-        );
-        return;
-    }
     let minted = if provider.cloud.is_some() {
         ", its credential can be had"
     } else {
         ""
     };
-    match tokio::time::timeout(PROVIDER_LIMIT, app.client.send(provider, request)).await {
-        Err(_) => report.add(
-            name,
+    let (outcome, detail, remedy) = match probe::probe(&app.client, &app.credentials, provider)
+        .await
+    {
+        Answer::Unaskable => (
             Outcome::Failure,
-            format!("no answer within {} s", PROVIDER_LIMIT.as_secs()),
+            "its baseurl can't be called".to_owned(),
+            "correct baseurl",
+        ),
+        Answer::NoCredential(why) => (
+            Outcome::Failure,
+            format!("its credential can't be had: {why}"),
+            "correct authorization; a file, a profile or a metadata server is looked for where the gateway runs",
+        ),
+        Answer::Silent => (
+            Outcome::Failure,
+            format!("no answer within {} s", probe::LIMIT.as_secs()),
             "is the address right, and may this host reach it?",
         ),
-        Ok(Err(error)) => report.add(
-            name,
+        Answer::Unreachable(why) => (
             Outcome::Failure,
-            error.to_string(),
+            why,
             "is the address right, and may this host (or, with tailnet: true, this node) reach it?",
         ),
-        Ok(Ok(response)) => match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => report.add(
-                name,
-                Outcome::Failure,
-                format!("reachable, but it refuses the credential ({})", response.status().as_u16()),
-                "correct authorization: is the key valid, and its type the one that this provider takes?",
+        Answer::Said { status, .. } if probe::refuses(status) => (
+            Outcome::Failure,
+            format!(
+                "reachable, but it refuses the credential ({})",
+                status.as_u16()
             ),
-            status if status.is_server_error() => report.add(
-                name,
-                Outcome::Warning,
-                format!("reachable, but it answers {}", status.as_u16()),
-                "the provider has a problem of its own",
-            ),
-            status => report.add(name, Outcome::Good, format!("answers ({}){minted}", status.as_u16()), ""),
-        },
-    }
-}
-
-/// The list of models, still without the credential: providers know it, and it costs nothing. Bedrock's runtime has none, and refuses
-/// a bad credential all the same.
-fn question(provider: &Provider) -> Option<Request<Pieces>> {
-    let dialect = provider.dialects.first().copied()?;
-    let path = match dialect {
-        Dialect::AnthropicMessages | Dialect::OpenaiChat | Dialect::OpenaiResponses => "/v1/models",
-        Dialect::GeminiGenerateContent => "/v1beta/models",
-        Dialect::GoogleGenerateContent | Dialect::GoogleRawPredict => {
-            "/v1beta1/publishers/google/models"
-        }
-        Dialect::BedrockModelInvoke | Dialect::BedrockConverse => "/foundation-models",
+            "correct authorization: is the key valid, and its type the one that this provider takes?",
+        ),
+        Answer::Said { status, .. } if status.is_server_error() => (
+            Outcome::Warning,
+            format!("reachable, but it answers {}", status.as_u16()),
+            "the provider has a problem of its own",
+        ),
+        Answer::Said { status, .. } => (
+            Outcome::Good,
+            format!("answers ({}){minted}", status.as_u16()),
+            "",
+        ),
     };
-    let uri = target::upstream_uri(provider, dialect, &Uri::from_static(path)).ok()?;
-    let head = headers::to_provider(&HeaderMap::new(), dialect, provider, &[]);
-    let mut request = Request::new(Pieces::default());
-    *request.uri_mut() = uri;
-    *request.headers_mut() = head;
-    Some(request)
+    report.add(name, outcome, detail, remedy);
 }
 
 /// What a caller may do, and which grant says so.

@@ -35,6 +35,7 @@ pub mod config;
 pub mod connect;
 pub mod control;
 pub mod dashboard;
+mod diff;
 pub mod doctor;
 pub mod editor;
 pub mod endpoint;

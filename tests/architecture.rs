@@ -9,10 +9,13 @@ use std::{
 };
 
 /// Modules that everyone may import.
-const LEAVES: &[&str] = &["endpoint", "record", "secret", "shutdown", "VERSION"];
+const LEAVES: &[&str] = &[
+    "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
+];
 
 /// `module → what it may import`, leaves aside.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("diff", &[]),
     ("endpoint", &[]),
     ("record", &[]),
     ("secret", &[]),

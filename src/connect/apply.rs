@@ -6,10 +6,10 @@
 
 use super::{
     ConnectError,
-    diff::diff,
     merge::{Merged, merge},
     table::Format,
 };
+use crate::diff::diff;
 use std::{
     fs::{self, OpenOptions, Permissions},
     io::{self, Write as _},

@@ -7,7 +7,6 @@
 
 mod apply;
 mod command;
-mod diff;
 mod fill;
 mod gateway;
 mod merge;

@@ -1,7 +1,8 @@
 //! The upstream side of one request: where it goes, what its head says, and the connection it takes.
 //!
 //! Owns: `headers` (what is dropped and added), `target` (the upstream URL), `edit` (the closed list of body edits),
-//! `credential` (what the request is paid with) and `client` (connections: TLS, plain, proxy, tailnet). In: a permit's parts.
+//! `credential` (what the request is paid with), `client` (connections: TLS, plain, proxy, tailnet) and `probe` (one cheap
+//! question). In: a permit's parts.
 //! Out: upstream requests and responses.
 //! Must not know: grants, records, pages.
 
@@ -9,6 +10,7 @@ pub mod client;
 pub mod credential;
 pub mod edit;
 pub mod headers;
+pub mod probe;
 pub mod target;
 
 /// docs/edits.md: the closed list.

@@ -19,6 +19,7 @@ mod redact;
 mod report;
 mod schema;
 mod secrets;
+pub mod splice;
 mod syntax;
 mod units;
 

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn hunks_are_apart_where_enough_lines_stay() {
-        let old: String = (1..=20).map(|n| format!("{n}\n")).collect();
+        let numbers: Vec<_> = (1..=20).map(|n| n.to_string()).collect();
+        let old = numbers.join("\n") + "\n";
         let new = old.replace("\n2\n", "\ntwo\n").replace("18\n", "");
         let hunks = hunks(&old, &new);
         let shape = |hunk: &Vec<Line<'_>>| (hunk[0].old, hunk[0].new, hunk.len());

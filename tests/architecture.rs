@@ -39,7 +39,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store", "tap",
         ],
     ),
-    ("dashboard", &["config", "identity", "policy", "store"]),
+    (
+        "dashboard",
+        &[
+            "config", "editor", "identity", "policy", "provider", "store",
+        ],
+    ),
     ("editor", &["config", "identity", "policy", "store"]),
     (
         "api",

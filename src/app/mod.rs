@@ -15,8 +15,8 @@ use crate::{
     api::Api,
     cli::RunArgs,
     config::{
-        CheckOptions, Config, Environment, Live, LoadError, log_findings, render_findings,
-        write_default,
+        CheckOptions, Config, Environment, Live, LoadError, Provider, log_findings,
+        render_findings, write_default,
     },
     control,
     dashboard::{self, Dashboard},
@@ -32,6 +32,7 @@ use crate::{
     provider::{
         client::{self, Client},
         credential::{Credentials, Host},
+        probe,
     },
     proxy::{Owned, Proxy, exchange::InFlight},
     record::Timestamp,
@@ -545,22 +546,32 @@ const PER_MILLION: u64 = 1_000_000;
 fn dashboard(app: &Arc<App>) -> Dashboard {
     let node = app.node.clone();
     let resolver = Arc::clone(&app.resolver);
+    let (client, credentials) = (app.client.clone(), app.credentials.clone());
+    let rates = |config: &Config, provider: &Provider, model: &str| {
+        let basis = price::resolve_basis(config, provider, model)?;
+        let rates = price::rates(basis.catalogue, basis.model, None, 0, Timestamp::now())?;
+        Some(dashboard::Rates {
+            input: Some(rates.input * PER_MILLION),
+            cache_read: Some(rates.cache_read * PER_MILLION),
+            cache_write: Some(rates.cache_write * PER_MILLION),
+            output: Some(rates.output * PER_MILLION),
+        })
+    };
+    let asks = dashboard::Asks {
+        key_expiry: Box::new(move || node.key_expiry()),
+        rates: Box::new(rates),
+        known: Box::new(move |login| resolver.last_known(login)),
+        probe: Box::new(move |provider| {
+            let (client, credentials) = (client.clone(), credentials.clone());
+            Box::pin(async move { probe::probe(&client, &credentials, &provider).await })
+        }),
+    };
     Dashboard::new(
         app.store.clone(),
         app.writer.clone(),
         app.live.clone(),
-        move || node.key_expiry(),
-        |config, provider, model| {
-            let basis = price::resolve_basis(config, provider, model)?;
-            let rates = price::rates(basis.catalogue, basis.model, None, 0, Timestamp::now())?;
-            Some(dashboard::Rates {
-                input: Some(rates.input * PER_MILLION),
-                cache_read: Some(rates.cache_read * PER_MILLION),
-                cache_write: Some(rates.cache_write * PER_MILLION),
-                output: Some(rates.output * PER_MILLION),
-            })
-        },
-        move |login| resolver.last_known(login),
+        app.editor.clone(),
+        asks,
     )
 }
 

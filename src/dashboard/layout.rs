@@ -84,6 +84,7 @@ fn navigation(role: Role, current: &Route) -> Markup {
     let current = match current {
         Route::Session(_) | Route::Request(_) => &Route::Logs,
         Route::Person(_) => &Route::Overview,
+        settings if settings.of_settings() => &Route::Settings,
         other => other,
     };
     html! {
@@ -108,7 +109,12 @@ fn banners(frame: &Frame<'_>) -> Markup {
             p.banner.warn role="note" {
                 strong { "Everyone on this tailnet is an admin. " }
                 "A grant gives " code { "\"*\"" } " the admin role, so anyone can read every conversation and change the "
-                "configuration. Give the role to yourself by login, then change that grant to " code { "user" } "."
+                "configuration. "
+                @if frame.role == Role::Admin {
+                    a href=(Route::MakeAdmin.path()) { "Make me the only admin" } ": you see the change before it is saved."
+                } @else {
+                    "One of you should give the role to themself by login, and that grant the role " code { "user" } "."
+                }
             }
         }
         @if frame.caller.dev {

@@ -15,6 +15,7 @@ use super::{
 use crate::{config::grant::Role, identity::Caller};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request};
+use http_body_util::Empty;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -57,7 +58,7 @@ impl Dashboard {
         role: Role,
         req: &request::Parts,
     ) -> Option<Bytes> {
-        let rsp = handle(self, caller, role, req).await;
+        let rsp = handle(self, caller, role, req, Empty::new()).await;
         (rsp.status() == StatusCode::OK).then(|| rsp.into_body())
     }
 }

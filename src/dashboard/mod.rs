@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Dashboard`] and [`handle`]. In: a caller that the tailnet has identified, its role, and a request head. Out:
 //! a whole response: HTML made on the server, under a policy that runs the one script of ours and none in a page, and
-//! the events of pages that are open ([`Dashboard::follow`]). A user reaches
+//! the events of pages that are open ([`Dashboard::follow`]). Pages only read, but for the settings' forms (`receive`). A user reaches
 //! their own data only (anything else does not exist), an admin everyone's; who opens another person's captures is
 //! written to the audit trail first. The server has checked `Host` and `Origin` before.
 //! Must not know: the proxy, the tailnet. Everything that a page shows of foreign text goes through `format`.
@@ -11,12 +11,15 @@ mod assets;
 mod body;
 mod chart;
 mod files;
+mod form;
 mod format;
 mod layout;
 mod live;
 mod pages;
+mod receive;
 mod response;
 mod route;
+mod settings;
 mod source;
 mod sums;
 mod talk;
@@ -25,9 +28,11 @@ mod tests;
 mod view;
 
 use crate::{
-    config::{Config, Finding, Live, MAX_DOCUMENT_BYTES, Provider, grant::Role, redact},
+    config::{Config, Live, Provider, grant::Role},
+    editor::Editor,
     identity::Caller,
     policy,
+    provider::probe,
     record::Timestamp,
     store::{Store, Writer},
 };
@@ -37,12 +42,14 @@ use http::{
     header::{ALLOW, CONTENT_LENGTH, HOST, LOCATION},
     request,
 };
+use http_body::Body;
 use layout::Frame;
 use maud::{Markup, html};
 use response::{asset, document, plain, secure, set};
 use route::{Query, Route};
 use source::{Scope, Source};
-use std::{collections::BTreeSet, fmt, fs::File, io::Read as _, sync::Arc};
+use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc};
+use tokio::sync::Semaphore;
 use view::{Choices, RequestPage, Selection, Whose};
 
 pub use live::Followed;
@@ -62,31 +69,49 @@ struct State {
     key_expiry: Option<Timestamp>,
 }
 
-/// The configuration's file as admins may see it.
-#[derive(Clone, Debug)]
-struct Document {
-    /// Where it is.
-    file: String,
-    /// Its text, secrets taken out.
-    text: String,
-    /// What was found in it when it was last read.
-    findings: Arc<[Finding]>,
+/// Providers that are tried at once, on their way into the document.
+const TRIALS: usize = 4;
+
+/// What the pages ask of other parts while they are made. Nothing of it may block.
+pub struct Asks {
+    /// When the node's key expires; none = never, or no node.
+    pub key_expiry: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
+    /// What the price table says of a model of a provider.
+    pub rates: Box<RatesOf>,
+    /// Who was last seen under a login.
+    pub known: Box<KnownAs>,
+    /// Asks a provider one cheap question.
+    pub probe: Box<Probe>,
 }
 
+impl fmt::Debug for Asks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asks").finish_non_exhaustive()
+    }
+}
+
+/// Asks a provider one cheap question.
+pub type Probe =
+    dyn Fn(Arc<Provider>) -> Pin<Box<dyn Future<Output = probe::Answer> + Send>> + Send + Sync;
+
 /// Looks up what a model of a provider costs.
-type RatesOf = dyn Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync;
+pub type RatesOf = dyn Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync;
 
 /// Finds a caller by login, as last seen.
-type KnownAs = dyn Fn(&str) -> Option<Arc<Caller>> + Send + Sync;
+pub type KnownAs = dyn Fn(&str) -> Option<Arc<Caller>> + Send + Sync;
 
 /// The pages and what they read from.
 pub struct Dashboard {
     source: Source,
     state: Box<dyn Fn() -> State + Send + Sync>,
-    document: Arc<dyn Fn() -> Document + Send + Sync>,
     rates: Box<RatesOf>,
     known: Box<KnownAs>,
     open: live::Open,
+    editor: Editor,
+    tokens: form::Tokens,
+    probe: Box<Probe>,
+    trials: Semaphore,
+    allow_local: bool,
 }
 
 impl fmt::Debug for Dashboard {
@@ -114,93 +139,92 @@ impl From<source::Error> for Missing {
 // === impl Dashboard ===
 
 impl Dashboard {
-    /// Pages that read from `store`, and note in the audit trail of `writer` who looked at whose texts.
-    ///
-    /// `key_expiry` tells when the node's key expires (none = never, or no node), `rates` what the price table says of
-    /// a model of a provider, `known` who was last seen under a login. They are asked while a page is made, and must not
-    /// block.
-    pub fn new(
-        store: Store,
-        writer: Writer,
-        live: Live,
-        key_expiry: impl Fn() -> Option<Timestamp> + Send + Sync + 'static,
-        rates: impl Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync + 'static,
-        known: impl Fn(&str) -> Option<Arc<Caller>> + Send + Sync + 'static,
-    ) -> Self {
-        let on_disk = live.clone();
+    /// Pages that read from `store`, note in the audit trail of `writer` who looked at whose texts, and change the document
+    /// through `editor`.
+    pub fn new(store: Store, writer: Writer, live: Live, editor: Editor, asks: Asks) -> Self {
         let health = writer.clone();
+        let key_expiry = asks.key_expiry;
+        let allow_local = live.allow_local_upstreams();
+        let state = move || State {
+            config: live.current(),
+            reload_failure: live.status().error,
+            store_degraded: health.stats().degraded.is_some(),
+            key_expiry: key_expiry(),
+        };
         Self {
             source: Source::new(store, writer),
-            state: Box::new(move || State {
-                config: live.current(),
-                reload_failure: live.status().error,
-                store_degraded: health.stats().degraded.is_some(),
-                key_expiry: key_expiry(),
-            }),
-            document: Arc::new(move || read_document(&on_disk)),
-            rates: Box::new(rates),
-            known: Box::new(known),
+            state: Box::new(state),
+            rates: asks.rates,
+            known: asks.known,
             open: live::Open::default(),
+            editor,
+            tokens: form::Tokens::new(),
+            probe: asks.probe,
+            trials: Semaphore::new(TRIALS),
+            allow_local,
         }
-    }
-}
-
-/// The file as it is now, bounded, secrets taken out. Blocks on the file.
-fn read_document(live: &Live) -> Document {
-    let mut bytes = Vec::new();
-    let bound = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
-    let read = File::open(live.path()).and_then(|file| file.take(bound).read_to_end(&mut bytes));
-    Document {
-        file: live.path().display().to_string(),
-        text: match read {
-            Ok(_) => redact(&String::from_utf8_lossy(&bytes)),
-            Err(error) => format!("// the file can't be read: {error}"),
-        },
-        findings: live.status().findings,
     }
 }
 
 /// Answers any request below `/ui`, and for `/favicon.ico`.
-pub async fn handle(
+pub async fn handle<B>(
     dashboard: &Dashboard,
     caller: &Arc<Caller>,
     role: Role,
     req: &request::Parts,
-) -> Response<Bytes> {
-    handle_at(dashboard, caller, role, req, Timestamp::now()).await
+    body: B,
+) -> Response<Bytes>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    handle_at(dashboard, caller, role, req, body, Timestamp::now()).await
 }
 
 /// As [`handle`], at a given time.
-async fn handle_at(
+async fn handle_at<B>(
     dashboard: &Dashboard,
     caller: &Arc<Caller>,
     role: Role,
     req: &request::Parts,
+    body: B,
     now: Timestamp,
-) -> Response<Bytes> {
-    let mut rsp = if req.method == Method::GET || req.method == Method::HEAD {
-        let state = (dashboard.state)();
-        let host = req.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = req
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or(host);
-        let frame = Frame {
-            caller,
-            role,
-            state: &state,
-            now,
-            host: host.unwrap_or("ai"),
-        };
-        match Route::parse(req.uri.path()) {
-            Some(route) => answer(dashboard, &frame, &route, req.uri.query()).await,
-            None => refusal(&frame, &Missing::NotFound),
+) -> Response<Bytes>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let state = (dashboard.state)();
+    let host = req.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = req
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or(host);
+    let frame = Frame {
+        caller,
+        role,
+        state: &state,
+        now,
+        host: host.unwrap_or("ai"),
+    };
+    let route = Route::parse(req.uri.path());
+    let methods = route.as_ref().map_or("GET, HEAD", Route::methods);
+    let answered = methods.split(", ").any(|method| method == req.method);
+    let mut rsp = match route {
+        _ if !answered => {
+            let mut rsp = plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "not a method of this page\n",
+            );
+            set(&mut rsp, ALLOW, methods);
+            rsp
         }
-    } else {
-        let mut rsp = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        set(&mut rsp, ALLOW, "GET, HEAD");
-        rsp
+        None => refusal(&frame, &Missing::NotFound),
+        Some(route) if req.method == Method::POST => {
+            receive::receive(dashboard, &frame, &route, req, body).await
+        }
+        Some(route) => answer(dashboard, &frame, &route, req.uri.query()).await,
     };
     secure(&mut rsp);
     if req.method == Method::HEAD {
@@ -326,16 +350,20 @@ async fn page(
             let view = source.trail(query.get("after").unwrap_or_default()).await?;
             ("Audit".into(), pages::audit::render(frame, &view))
         }
-        Route::Settings => {
-            let read = Arc::clone(&dashboard.document);
-            let document = tokio::task::spawn_blocking(move || read()).await;
-            let document = document.map_err(|_| source::Error::Stopped)?;
-            ("Settings".into(), pages::settings::render(frame, &document))
+        Route::Settings
+        | Route::AddProvider
+        | Route::AddGrant
+        | Route::MakeAdmin
+        | Route::History
+        | Route::Version(_) => {
+            let (title, page) = settings::open(dashboard, frame, route, query).await?;
+            (title.into(), page)
         }
         Route::Body(..)
         | Route::Json(_)
         | Route::People
         | Route::Live
+        | Route::Check
         | Route::Style
         | Route::Script
         | Route::Icon

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use maud::Markup;
@@ -32,6 +32,20 @@ pub(super) fn document(
     let mut rsp = Response::new(Bytes::from(text));
     *rsp.status_mut() = status;
     set(&mut rsp, CONTENT_TYPE, "text/html; charset=utf-8");
+    rsp
+}
+
+/// A part of a page, for the script that puts it there.
+pub(super) fn part(markup: Markup) -> Response<Bytes> {
+    let mut rsp = Response::new(Bytes::from(markup.into_string()));
+    set(&mut rsp, CONTENT_TYPE, "text/html; charset=utf-8");
+    rsp
+}
+
+/// Where to look now: after a form has done something, so that a reload does not do it again.
+pub(super) fn see(path: &str) -> Response<Bytes> {
+    let mut rsp = plain(StatusCode::SEE_OTHER, "");
+    set(&mut rsp, LOCATION, path);
     rsp
 }
 
@@ -68,7 +82,8 @@ pub(super) fn asset(kind: &str, text: &'static str) -> Response<Bytes> {
 pub(super) fn secure(rsp: &mut Response<Bytes>) {
     set(rsp, CONTENT_SECURITY_POLICY, POLICY);
     set(rsp, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(rsp, REFERRER_POLICY, "no-referrer");
+    // Not "no-referrer": under that a browser sends a form of ours with an origin of null, like a foreign one.
+    set(rsp, REFERRER_POLICY, "same-origin");
     set(
         rsp,
         HeaderName::from_static("cross-origin-resource-policy"),

@@ -46,6 +46,13 @@ pub(super) enum Route {
     Access,
     Audit,
     Settings,
+    /// What stands against a text, while it is typed.
+    Check,
+    AddProvider,
+    AddGrant,
+    MakeAdmin,
+    History,
+    Version(u64),
     /// Events for pages that are open.
     Live,
     Style,
@@ -79,6 +86,7 @@ impl Route {
             ["", "access"] => Self::Slash("/ui/access/"),
             ["", "audit"] => Self::Slash("/ui/audit/"),
             ["", "settings"] => Self::Slash("/ui/settings/"),
+            ["", "settings", "history"] => Self::Slash("/ui/settings/history/"),
             ["", ""] => Self::Overview,
             ["", "logs", ""] => Self::Logs,
             ["", "tool-use", ""] => Self::Tools,
@@ -90,6 +98,12 @@ impl Route {
             ["", "audit", ""] => Self::Audit,
             ["", "live"] => Self::Live,
             ["", "settings", ""] => Self::Settings,
+            ["", "settings", "check"] => Self::Check,
+            ["", "settings", "provider"] => Self::AddProvider,
+            ["", "settings", "grant"] => Self::AddGrant,
+            ["", "settings", "admin"] => Self::MakeAdmin,
+            ["", "settings", "history", ""] => Self::History,
+            ["", "settings", "history", number] => Self::Version(number.parse().ok()?),
             ["", "sessions", id] | ["", "sessions", id, ""] => Self::Session(id.parse().ok()?),
             ["", "requests", id] | ["", "requests", id, ""] => Self::Request(id.parse().ok()?),
             ["", "requests", id, "json"] => Self::Json(id.parse().ok()?),
@@ -124,6 +138,12 @@ impl Route {
             Self::Access => "/ui/access/".into(),
             Self::Audit => "/ui/audit/".into(),
             Self::Settings => "/ui/settings/".into(),
+            Self::Check => "/ui/settings/check".into(),
+            Self::AddProvider => "/ui/settings/provider".into(),
+            Self::AddGrant => "/ui/settings/grant".into(),
+            Self::MakeAdmin => "/ui/settings/admin".into(),
+            Self::History => "/ui/settings/history/".into(),
+            Self::Version(number) => format!("/ui/settings/history/{number}"),
             Self::Live => "/ui/live".into(),
             Self::Script => super::assets::script_path().into(),
             Self::Style => super::assets::style_path().into(),
@@ -134,10 +154,32 @@ impl Route {
 
     /// Whether only admins may ask.
     pub(super) const fn admins_only(&self) -> bool {
+        self.of_settings() || matches!(self, Self::Person(_) | Self::Access | Self::Audit)
+    }
+
+    /// Whether it is one of the settings.
+    pub(super) const fn of_settings(&self) -> bool {
         matches!(
             self,
-            Self::Person(_) | Self::Settings | Self::Access | Self::Audit
+            Self::Settings
+                | Self::Check
+                | Self::AddProvider
+                | Self::AddGrant
+                | Self::MakeAdmin
+                | Self::History
+                | Self::Version(_)
         )
+    }
+
+    /// The methods that it answers.
+    pub(super) const fn methods(&self) -> &'static str {
+        match self {
+            Self::Check => "POST",
+            Self::Settings | Self::AddProvider | Self::AddGrant | Self::Version(_) => {
+                "GET, HEAD, POST"
+            }
+            _ => "GET, HEAD",
+        }
     }
 }
 
@@ -208,6 +250,12 @@ mod tests {
             Route::Script,
             Route::Person("tag:api,tag:prod/é?".into()),
             Route::Settings,
+            Route::Check,
+            Route::AddProvider,
+            Route::AddGrant,
+            Route::MakeAdmin,
+            Route::History,
+            Route::Version(7),
             Route::Style,
             Route::Icon,
         ] {

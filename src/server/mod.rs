@@ -383,11 +383,11 @@ impl<W: WhoIs> Server<W> {
             let answer = api::handle(&self.api, caller, role, config, request).await;
             return answer.map(whole);
         }
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let ours = path == "/ui" || path.starts_with("/ui/") || path == "/favicon.ico";
         if ours {
-            let answer = dashboard::handle(&self.dashboard, caller, role, &parts).await;
+            let answer = dashboard::handle(&self.dashboard, caller, role, &parts, body).await;
             let followed = self.dashboard.follow(&parts);
             let Some(followed) = followed.filter(|_| answer.status() == StatusCode::OK) else {
                 return answer.map(whole);

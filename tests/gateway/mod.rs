@@ -14,6 +14,7 @@ mod otlp;
 mod protocols;
 mod random;
 mod reprice;
+mod settings;
 mod streams;
 mod tls;
 mod usage;

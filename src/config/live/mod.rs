@@ -167,6 +167,11 @@ impl Live {
         check(text, &self.0.options)
     }
 
+    /// Whether providers may be on the gateway's own host.
+    pub fn allow_local_upstreams(&self) -> bool {
+        self.0.options.allow_local_upstreams
+    }
+
     /// Reads the document and its secrets again. Blocks on files.
     pub fn reload(&self) -> ReloadOutcome {
         let inner = &*self.0;

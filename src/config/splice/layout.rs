@@ -10,7 +10,7 @@ use super::{
 };
 use jsonc_parser::{
     ParseResult, ast,
-    common::{Range, Ranged as _},
+    common::{Range, Ranged},
 };
 
 /// How a text is laid out.
@@ -57,7 +57,7 @@ impl Comments {
     pub(super) fn of(text: &str, parsed: &ParseResult<'_>) -> Self {
         let all = parsed.comments.iter().flat_map(|map| map.values());
         let mut ranges: Vec<Range> = all
-            .flat_map(|comments| comments.iter().map(|comment| comment.range()))
+            .flat_map(|comments| comments.iter().map(Ranged::range))
             .collect();
         ranges.sort_by_key(|range| range.start);
         ranges.dedup();
@@ -86,14 +86,14 @@ impl Container {
     pub(super) fn object(object: &ast::Object<'_>) -> Self {
         Self {
             range: object.range(),
-            entries: object.properties.iter().map(|p| p.range()).collect(),
+            entries: object.properties.iter().map(Ranged::range).collect(),
         }
     }
 
     pub(super) fn array(array: &ast::Array<'_>) -> Self {
         Self {
             range: array.range(),
-            entries: array.elements.iter().map(|e| e.range()).collect(),
+            entries: array.elements.iter().map(Ranged::range).collect(),
         }
     }
 }
@@ -138,22 +138,18 @@ pub(super) fn insertion(
         piece.spread_entry(&style, inner)
     });
     let newline = style.newline;
-    match comma {
-        Some(comma) => {
-            let at = end_of_line(text, comma + 1, comments);
-            vec![insert(at, format!("{newline}{inner}{entry},"))]
-        }
-        None => {
-            let at = end_of_line(text, last.end, comments);
-            if at == last.end {
-                return vec![insert(at, format!(",{newline}{inner}{entry}"))];
-            }
-            vec![
-                insert(last.end, ",".to_owned()),
-                insert(at, format!("{newline}{inner}{entry}")),
-            ]
-        }
+    if let Some(comma) = comma {
+        let at = end_of_line(text, comma + 1, comments);
+        return vec![insert(at, format!("{newline}{inner}{entry},"))];
     }
+    let at = end_of_line(text, last.end, comments);
+    if at == last.end {
+        return vec![insert(at, format!(",{newline}{inner}{entry}"))];
+    }
+    vec![
+        insert(last.end, ",".to_owned()),
+        insert(at, format!("{newline}{inner}{entry}")),
+    ]
 }
 
 /// An entry of an empty container, after the comments in it.

@@ -115,7 +115,7 @@ fn documents_in_every_layout_take_a_new_entry() {
     for document in documents {
         holds(document);
     }
-    holds(&default_document());
+    holds(default_document());
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn roles(text: &str, login: &str) -> Option<Role> {
 #[test]
 fn the_founding_grant_names_its_admin_and_everybody_stays_a_user() {
     let old = default_document();
-    let new = make_admin(&old, "alice@example.com", "c").unwrap();
+    let new = make_admin(old, "alice@example.com", "c").unwrap();
     assert_eq!(
         new,
         old.replacen("\"src\": [\"*\"]", "\"src\": [\"alice@example.com\"]", 1)

@@ -1,11 +1,11 @@
-//! The one stylesheet, the one script and the icon, compiled in; their addresses carry the hash of their text.
+//! The one stylesheet, the one script (of two files) and the icon, compiled in; their addresses carry the hash of their text.
 
 use std::sync::LazyLock;
 
 /// The stylesheet.
 pub(super) const STYLE: &str = include_str!("style.css");
 /// The script: pages work without it, but for what moves by itself.
-pub(super) const SCRIPT: &str = include_str!("page.js");
+pub(super) const SCRIPT: &str = concat!(include_str!("page.js"), include_str!("editor.js"));
 /// The icon, also the mark beside the name.
 pub(super) const ICON: &str = include_str!("icon.svg");
 

@@ -9,7 +9,9 @@ use crate::{
     },
     store::OpenOptions,
 };
+use http_body_util::Full;
 use parking_lot::Mutex;
+use std::path::PathBuf;
 
 /// 2026-11-23 15:24:05 UTC
 pub(super) const NOW: Timestamp = Timestamp(1_795_447_445_000);
@@ -20,7 +22,11 @@ pub(super) struct House {
     pub(super) store: Store,
     pub(super) writer: Writer,
     pub(super) state: Arc<Mutex<State>>,
-    pub(super) document: Arc<Mutex<Document>>,
+    pub(super) live: Live,
+    pub(super) file: PathBuf,
+    /// What providers that are tried answer, and those that were.
+    pub(super) answer: Arc<Mutex<probe::Answer>>,
+    pub(super) tried: Arc<Mutex<Vec<Arc<Provider>>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -51,7 +57,7 @@ pub(super) fn carol() -> Arc<Caller> {
 }
 
 /// Dora is admin and may use everything, everyone else one model.
-const DOCUMENT: &str = r#"{
+pub(super) const DOCUMENT: &str = r#"{
   "providers": {
     "anthropic": {
       "name": "Anthropic",
@@ -82,14 +88,6 @@ pub(super) fn state() -> State {
         reload_failure: None,
         store_degraded: false,
         key_expiry: None,
-    }
-}
-
-fn document() -> Document {
-    Document {
-        file: "/var/lib/aperture/aperture.hujson".into(),
-        text: redact(DOCUMENT),
-        findings: check(DOCUMENT, &CheckOptions::default()).findings.into(),
     }
 }
 
@@ -209,22 +207,38 @@ impl House {
         let (store, writer, _) =
             Store::open(directory.path(), OpenOptions::default()).expect("a new store");
         let state = Arc::new(Mutex::new(state()));
-        let document = Arc::new(Mutex::new(document()));
-        let (shown_state, shown_document) = (Arc::clone(&state), Arc::clone(&document));
-        let dashboard = Dashboard {
-            source: Source::new(store.clone(), writer.clone()),
-            state: Box::new(move || shown_state.lock().clone()),
-            document: Arc::new(move || shown_document.lock().clone()),
+        let shown = Arc::clone(&state);
+        let file = directory.path().join("aperture.hujson");
+        std::fs::write(&file, DOCUMENT).expect("a writable directory");
+        let live = Live::load(&file, CheckOptions::default()).expect("a good document");
+        let answer = Arc::new(Mutex::new(probe::Answer::Silent));
+        let tried = Arc::default();
+        let (answers, asked) = (Arc::clone(&answer), Arc::clone(&tried));
+        let asks = Asks {
+            key_expiry: Box::new(|| None),
             rates: Box::new(|_, _, model| rates(model)),
             known: Box::new(|_| None),
-            open: live::Open::default(),
+            probe: Box::new(move |provider| {
+                let asked: &Mutex<Vec<_>> = &asked;
+                asked.lock().push(provider);
+                let answer = answers.lock().clone();
+                Box::pin(async move { answer })
+            }),
+        };
+        let editor = Editor::new(live.clone(), store.clone(), writer.clone());
+        let dashboard = Dashboard {
+            state: Box::new(move || shown.lock().clone()),
+            ..Dashboard::new(store.clone(), writer.clone(), live.clone(), editor, asks)
         };
         Self {
             dashboard,
             store,
             writer,
             state,
-            document,
+            live,
+            file,
+            answer,
+            tried,
             _directory: directory,
         }
     }
@@ -276,8 +290,51 @@ impl House {
         role: Role,
         path: &str,
     ) -> Response<Bytes> {
-        handle_at(&self.dashboard, caller, role, &get(path), NOW).await
+        handle_at(&self.dashboard, caller, role, &get(path), nothing(), NOW).await
     }
+
+    /// Sends a form as its own page does.
+    pub(super) async fn send(
+        &self,
+        caller: &Arc<Caller>,
+        role: Role,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Response<Bytes> {
+        let token = self.dashboard.tokens.of(caller);
+        let mut fields = fields.to_vec();
+        fields.push(("token", &token));
+        let req = http::Request::post(path)
+            .header("host", "ai")
+            .header("origin", "http://ai")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let req = req.body(()).expect("a valid path").into_parts().0;
+        let body = Full::new(Bytes::from(encoded(&fields)));
+        handle_at(&self.dashboard, caller, role, &req, body, NOW).await
+    }
+
+    /// The document's file.
+    pub(super) fn on_disk(&self) -> String {
+        std::fs::read_to_string(&self.file).expect("the file is there")
+    }
+}
+
+/// No body.
+pub(super) fn nothing() -> Full<Bytes> {
+    Full::default()
+}
+
+/// As a browser spells a form.
+pub(super) fn encoded(fields: &[(&str, &str)]) -> String {
+    let encode = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    let field = |(name, value): &(&str, &str)| {
+        // Line ends of a text are CRLF on the way.
+        let value = value.replace("\r\n", "\n").replace('\n', "\r\n");
+        format!("{}={}", encode(name), encode(&value))
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join("&")
 }
 
 fn get(path: &str) -> request::Parts {

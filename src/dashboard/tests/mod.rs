@@ -4,6 +4,7 @@ mod house;
 mod live;
 mod looks;
 mod reach;
+mod settings;
 
 use super::{response::POLICY, *};
-use house::{House, NOW, text};
+use house::{House, NOW, nothing, text};

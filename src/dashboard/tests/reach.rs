@@ -37,6 +37,12 @@ fn routes() -> Vec<Route> {
         Route::Audit,
         Route::Live,
         Route::Settings,
+        Route::Check,
+        Route::AddProvider,
+        Route::AddGrant,
+        Route::MakeAdmin,
+        Route::History,
+        Route::Version(77),
         Route::Style,
         Route::Script,
         Route::Icon,
@@ -64,8 +70,17 @@ fn expected(route: &Route) -> [u16; 3] {
         }
         Route::Session(_) | Route::Request(_) | Route::Body(..) | Route::Json(_) => [404, 404, 404],
         Route::Person(login) if login == "bob@example.com" => [200, 403, 403],
-        Route::Person(_) => [404, 403, 403],
-        Route::Settings | Route::Access | Route::Audit => [200, 403, 403],
+        // There is no such person, nor such a version.
+        Route::Person(_) | Route::Version(_) => [404, 403, 403],
+        Route::Settings
+        | Route::AddProvider
+        | Route::AddGrant
+        | Route::MakeAdmin
+        | Route::History
+        | Route::Access
+        | Route::Audit => [200, 403, 403],
+        // Only forms are sent there.
+        Route::Check => [405, 405, 405],
         Route::Slash(_) => [308, 308, 308],
     }
 }
@@ -101,7 +116,7 @@ fn secured(rsp: &Response<Bytes>) {
     let header = |name| rsp.headers().get(name).map(|v| v.to_str().unwrap());
     assert_eq!(header("content-security-policy"), Some(POLICY));
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(header("referrer-policy"), Some("same-origin"));
     let asset = [
         "text/css; charset=utf-8",
         "text/javascript; charset=utf-8",
@@ -225,7 +240,7 @@ async fn the_stable_key_owns_data_and_not_the_login() {
 }
 
 #[tokio::test]
-async fn only_get_and_head_are_answered() {
+async fn only_get_and_head_are_answered_but_for_the_forms_of_the_settings() {
     let house = House::filled().await;
     for route in routes() {
         for ((caller, role), status) in callers().iter().zip(expected(&route)) {
@@ -233,12 +248,27 @@ async fn only_get_and_head_are_answered() {
             for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
                 let req = http::Request::builder().method(method).uri(&path);
                 let req = req.body(()).unwrap().into_parts().0;
-                let rsp = handle_at(&house.dashboard, caller, *role, &req, NOW).await;
-                assert_eq!(rsp.status(), StatusCode::METHOD_NOT_ALLOWED);
-                assert_eq!(rsp.headers()[ALLOW], "GET, HEAD");
+                let rsp = handle_at(&house.dashboard, caller, *role, &req, nothing(), NOW).await;
+                let expected = match (route.methods().contains("POST") && method == "POST", role) {
+                    (false, _) => StatusCode::METHOD_NOT_ALLOWED,
+                    (true, Role::User) => StatusCode::FORBIDDEN,
+                    // No form.
+                    (true, Role::Admin) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                };
+                assert_eq!(rsp.status(), expected, "{method} {path}");
+                if expected == StatusCode::METHOD_NOT_ALLOWED {
+                    assert_eq!(rsp.headers()[ALLOW], route.methods());
+                }
+                assert_eq!(
+                    route.methods() == "GET, HEAD",
+                    !(route.of_settings() && route.methods().contains("POST"))
+                );
+            }
+            if status == 405 {
+                continue;
             }
             let head = http::Request::head(&path).body(()).unwrap().into_parts().0;
-            let head = handle_at(&house.dashboard, caller, *role, &head, NOW).await;
+            let head = handle_at(&house.dashboard, caller, *role, &head, nothing(), NOW).await;
             let full = house.ask(caller, *role, &path).await;
             assert_eq!(head.status(), status);
             assert!(head.body().is_empty());

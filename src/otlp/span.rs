@@ -15,6 +15,9 @@ use crate::{
 };
 use std::time::Duration;
 
+/// Bytes of one text that comes from clients or providers; content has bounds of its own.
+const TEXT: usize = 1 << 10;
+
 /// Hosts (and all below them) of providers that the conventions have names for.
 const KNOWN: [(&str, &str); 14] = [
     ("anthropic.com", "anthropic"),
@@ -54,7 +57,7 @@ pub(super) fn of(
         trace_state: parent.map(|it| it.state.clone()).unwrap_or_default(),
         parent: parent.map_or_else(Vec::new, |it| it.span.to_be_bytes().to_vec()),
         name: match model {
-            Some(model) => format!("{operation} {model}"),
+            Some(model) => format!("{operation} {}", clip(model)),
             None => operation.to_owned(),
         },
         kind: Span::CLIENT,
@@ -89,7 +92,7 @@ pub(super) fn of(
     }
     if let Some(reason) = &record.stop_reason {
         let reason = AnyValue {
-            value: Some(reason.as_str().into()),
+            value: Some(clip(reason).into()),
         };
         let reasons = ArrayValue {
             values: vec![reason],
@@ -247,9 +250,15 @@ fn is_below(host: &str, domain: &str) -> bool {
 /// Adds what was said, in the conventions' form.
 pub(super) fn add_content(span: &mut Span, said: Said) {
     let mut says = Says(&mut span.attributes);
-    says.some("gen_ai.system_instructions", said.system);
-    says.some("gen_ai.input.messages", said.input);
-    says.some("gen_ai.output.messages", said.output);
+    for (name, text) in [
+        ("gen_ai.system_instructions", said.system),
+        ("gen_ai.input.messages", said.input),
+        ("gen_ai.output.messages", said.output),
+    ] {
+        if let Some(text) = text {
+            says.it(name, text);
+        }
+    }
     if said.earlier > 0 {
         says.it("aperture.input.earlier_messages", said.earlier as u64);
     }
@@ -270,7 +279,12 @@ impl Says<'_> {
 
     fn some(&mut self, name: &'static str, value: Option<String>) {
         if let Some(value) = value {
-            self.it(name, value);
+            self.it(name, clip(&value));
         }
     }
+}
+
+/// The beginning of a text.
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT.min(text.len()))]
 }

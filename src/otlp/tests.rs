@@ -167,6 +167,19 @@ fn providers_have_the_names_of_the_conventions_where_there_are_any() {
     assert_eq!(text(&span, "gen_ai.provider.name"), Some("anthropic"));
 }
 
+#[test]
+fn texts_of_clients_and_providers_are_bounded() {
+    let long = "é".repeat(1 << 20);
+    let record = Record {
+        model_asked: Some(long.clone()),
+        model_served: Some(long.clone()),
+        stop_reason: Some(long),
+        ..record(Endpoint::OpenaiChat)
+    };
+    let span = span::of(&record, None, None, false);
+    assert!(prost::Message::encoded_len(&span) < 8 << 10);
+}
+
 /// A configuration in force.
 fn live(document: &str) -> (Live, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();

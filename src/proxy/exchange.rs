@@ -19,7 +19,7 @@ use crate::{
         Timestamp, ToolCall, UsageState, Who,
     },
     session::{Answered, Assigned, client_of, tool_server},
-    tap::{RequestFacts, ResponseFacts, ResponseTap, StoredIds, Unstated, about_tokens},
+    tap::{RequestFacts, ResponseFacts, ResponseTap, StoredIds, Unstated, about_tokens, clip},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts, response};
@@ -29,6 +29,9 @@ use tokio::time::Instant;
 
 /// Chunks smaller than this are copied together, so that a capture does not pin read buffers.
 const COPY_BELOW: usize = 8 << 10;
+
+/// Bytes of the model's name that are kept: whatever a client sends there.
+const MODEL: usize = 1 << 10;
 
 /// Requests under way.
 #[derive(Clone, Debug, Default)]
@@ -174,7 +177,7 @@ impl Exchange {
     /// The body has been read.
     pub(super) fn asked(&self, facts: &RequestFacts, body: &Bytes) {
         let record = &mut self.slot.lock().record;
-        record.model_asked = Some(facts.model.clone());
+        record.model_asked = Some(clip(&facts.model, MODEL).to_owned());
         record.streamed = facts.stream;
         record.bytes.request = body.len() as u64;
         // Now it is known whether this is a stream.

@@ -4,8 +4,8 @@
 use crate::{
     lab::scraper,
     support::{
-        EVERYBODY, Gateway, Lab, Prometheus, gateway::Options, http, lab::topology, message,
-        process::PATIENCE, prometheus::scrape, repository,
+        EVERYBODY, Gateway, Lab, Prometheus, collector::Collector, gateway::Options, http,
+        lab::topology, message, process::PATIENCE, prometheus::scrape, repository,
     },
 };
 use provider::{Matcher, Provider, Script};
@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-/// One provider, with a model whose price nobody knows.
-fn document(provider: &str) -> String {
+/// One provider, with a model whose price nobody knows, and a collector.
+fn document(provider: &str, collector: &Collector) -> String {
+    let collector = collector.settings("");
     format!(
         r#"{{
-  "gateway": {{"metrics": {{"per_user": true}}}},
+  "gateway": {{"metrics": {{"per_user": true}}, {collector}}},
   "providers": {{
     "anthropic": {{
       "baseurl": "{provider}",
@@ -106,7 +107,9 @@ async fn every_rule_and_every_panel_gives_what_a_gateway_exports() {
     let mut topology = topology();
     topology["nodes"].as_array_mut().unwrap().push(scraper());
     let lab = Lab::start(&topology).await;
-    let gateway = Gateway::on(&lab, &document(&provider.url()), Options::default()).await;
+    let collector = Collector::start().await;
+    let document = document(&provider.url(), &collector);
+    let gateway = Gateway::on(&lab, &document, Options::default()).await;
 
     let rules = repository("deploy/prometheus");
     let proxy = lab.node("prom").await["proxy"].clone();
@@ -179,7 +182,7 @@ async fn rules_in_force(prometheus: &Prometheus) -> Vec<(String, String)> {
             all.push((text("name"), text("query")));
         }
     }
-    assert_eq!((recorded, all.len()), (7, 20));
+    assert_eq!((recorded, all.len()), (7, 21));
     all
 }
 

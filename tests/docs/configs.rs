@@ -2,7 +2,7 @@
 //!
 //! The word behind the language says what a block is: `config` a whole document; `providers`, `grants`, `temp_grants` and
 //! `gateway` what goes into that part of one; `policy` a tailnet policy, whose capabilities are checked as the gateway reads
-//! them. A comment line `WHO: MODEL yes, MODEL no` is a promise, and is put to the function that decides requests.
+//! them. `json` alone is something else, and only has to be JSON. A comment line `WHO: MODEL yes, MODEL no` is a promise, and is put to the function that decides requests.
 
 use super::{Block, pages};
 use crate::support::repository;
@@ -143,7 +143,13 @@ fn every_configuration_on_a_page_loads_without_a_finding() {
             continue;
         }
         for block in page.blocks() {
-            if !["json", "json5", "jsonc", "hujson"].contains(&block.language()) {
+            if !["json", "jsonc", "hujson"].contains(&block.language()) {
+                continue;
+            }
+            if block.info == ["json"] {
+                // Something else in JSON.
+                serde_json::from_str::<Value>(&block.text)
+                    .unwrap_or_else(|error| panic!("{}: {error}", block.at));
                 continue;
             }
             let text = document(&block);

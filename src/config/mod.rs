@@ -200,6 +200,8 @@ pub struct Gateway {
     pub cors_origins: Vec<String>,
     /// Whether metrics carry the user as a label.
     pub metrics_per_user: bool,
+    /// Whether `/api/providers` answers admins only.
+    pub providers_for_admins_only: bool,
     /// Bodies.
     pub capture: Capture,
     /// Request headers that carry a session id, tried before the known ones.
@@ -322,6 +324,7 @@ impl Default for Gateway {
             },
             cors_origins: Vec::new(),
             metrics_per_user: false,
+            providers_for_admins_only: false,
             capture: Capture {
                 mode: CaptureMode::Full,
                 body_bytes: 16 << 20,

@@ -562,6 +562,7 @@ fn gateway_settings_are_read() {
         r#"{"gateway":{"limits":{"request_body_bytes":"1MiB","head_bytes":16384,"head_count":64,"connections_per_peer":7,"connections":8},
         "timeouts":{"header_read":"1s","body_idle":"2s","idle":"3s","connect":"500ms","first_byte":"1h30m","chunk_idle":"6s"},
         "cors":{"origins":["https://Chat.example.com"]},"metrics":{"per_user":true},
+        "discovery":{"providers_for_admins_only":true},
         "capture":{"mode":"metadata","body_bytes":0,"total_bytes":"1GiB","age":"30d"},
         "session_headers":["X-Session"],"inject_include_usage":false,"capability":"e.example/cap/a",
         "retention":{"records":"365d","counters":"720h","audit":"90d"}}}"#,
@@ -581,6 +582,19 @@ fn gateway_settings_are_read() {
     assert_eq!(gateway.timeouts.first_byte, Duration::from_mins(90));
     assert_eq!(gateway.cors_origins, ["https://chat.example.com"]);
     assert!(gateway.metrics_per_user && !gateway.inject_include_usage);
+    assert!(gateway.providers_for_admins_only);
+    for (text, kept) in [
+        ("{}", false),
+        (r#"{"gateway":{}}"#, false),
+        (
+            r#"{"gateway":{"discovery":{"providers_for_admins_only":"yes"}}}"#,
+            true,
+        ),
+        (r#"{"gateway":{"discovery":7}}"#, true),
+    ] {
+        let gateway = config(text).gateway;
+        assert_eq!(gateway.providers_for_admins_only, kept, "{text}");
+    }
     assert_eq!(
         gateway.capture,
         Capture {

@@ -83,6 +83,9 @@ pub enum Denied {
     /// No grant gives the caller a role.
     #[error("access denied: no role granted")]
     NoRole,
+    /// The caller is a user, and a setting keeps this for admins.
+    #[error("access denied: this is for admins of this gateway")]
+    AdminsOnly,
     /// No provider serves the model, or no grant opens it: the same answer on purpose.
     #[error("model not found: {model}")]
     NoModel {

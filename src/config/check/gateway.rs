@@ -33,6 +33,16 @@ pub(super) fn gateway(
     timeouts(&mut gateway, raw.timeouts, notes);
     gateway.cors_origins = origins(raw.cors.origins.unwrap_or_default(), notes);
     gateway.metrics_per_user = raw.metrics.per_user.unwrap_or(false);
+    gateway.providers_for_admins_only = raw.discovery.providers_for_admins_only.unwrap_or(false);
+    // What stood there can't be known: the stricter of the two.
+    let strict = [
+        path,
+        "gateway.discovery",
+        "gateway.discovery.providers_for_admins_only",
+    ];
+    if strict.iter().any(|path| notes.is_damaged(path)) {
+        gateway.providers_for_admins_only = true;
+    }
 
     let at = |key: &str| member("gateway.capture", key);
     let capture = &mut gateway.capture;

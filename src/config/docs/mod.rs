@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The objects of the document in reading order: name in `raw`, heading, key path.
-const SECTIONS: [(&str, &str, &str); 18] = [
+const SECTIONS: [(&str, &str, &str); 19] = [
     ("Document", "The document", ""),
     ("Provider", "A provider", "providers.ID"),
     (
@@ -43,6 +43,7 @@ const SECTIONS: [(&str, &str, &str); 18] = [
     ("Timeouts", "Time-outs", "gateway.timeouts"),
     ("Cors", "Web pages", "gateway.cors"),
     ("Metrics", "Metrics", "gateway.metrics"),
+    ("Discovery", "Discovery", "gateway.discovery"),
     ("Capture", "Capture", "gateway.capture"),
     ("Retention", "Retention", "gateway.retention"),
     ("Otlp", "OpenTelemetry", "gateway.otlp"),
@@ -281,6 +282,7 @@ fn default_of(path: &str, key: &str) -> String {
         timeouts,
         cors_origins: _,
         metrics_per_user,
+        providers_for_admins_only,
         capture,
         session_headers: _,
         inject_include_usage,
@@ -317,6 +319,10 @@ fn default_of(path: &str, key: &str) -> String {
         ("gateway.timeouts.first_byte", time(timeouts.first_byte)),
         ("gateway.timeouts.chunk_idle", time(timeouts.chunk_idle)),
         ("gateway.metrics.per_user", metrics_per_user.to_string()),
+        (
+            "gateway.discovery.providers_for_admins_only",
+            providers_for_admins_only.to_string(),
+        ),
         (
             "gateway.capture.mode",
             serde_json::json!(capture.mode).to_string(),

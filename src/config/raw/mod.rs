@@ -220,6 +220,8 @@ pub(crate) struct Gateway {
     pub(crate) cors: Cors,
     /// The metrics port.
     pub(crate) metrics: Metrics,
+    /// Lists that clients ask for before they ask a model.
+    pub(crate) discovery: Discovery,
     /// What is kept of requests and responses.
     pub(crate) capture: Capture,
     /// Request headers that carry a session id, tried in this order before the known ones.
@@ -274,6 +276,14 @@ pub(crate) struct Timeouts {
 pub(crate) struct Cors {
     /// Origins, such as `https://chat.example.com`. Every other page is refused, because a page acts as the person who opens it.
     pub(crate) origins: Option<Vec<String>>,
+}
+
+/// Lists that clients ask for before they ask a model.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Discovery {
+    /// Answer `GET /api/providers` to admins only, as late versions of the original do. Launchers that read it (`aperture-cli` up to 0.0.8, pi) then work for admins alone; `GET /v1/models` stays open to everybody with a role.
+    pub(crate) providers_for_admins_only: Option<bool>,
 }
 
 /// The metrics port.

@@ -148,7 +148,7 @@ impl Failure {
             ),
             Self::Denied(why) => {
                 let message = match why {
-                    Denied::NoRole => why.to_string(),
+                    Denied::NoRole | Denied::AdminsOnly => why.to_string(),
                     Denied::NoModel { nearest, .. } if nearest.is_empty() => why.to_string(),
                     Denied::NoModel { nearest, .. } => format!("{why}; you may use {}", nearest.join(", ")),
                     Denied::WrongEndpoint { instead, .. } => format!("{why}; use {}", instead.join(" or ")),
@@ -157,6 +157,15 @@ impl Failure {
                     Denied::NoRole => row(
                         StatusCode::FORBIDDEN,
                         "no_role",
+                        "permission_error",
+                        "access_denied",
+                        message,
+                        false,
+                        Level::INFO,
+                    ),
+                    Denied::AdminsOnly => row(
+                        StatusCode::FORBIDDEN,
+                        "admins_only",
                         "permission_error",
                         "access_denied",
                         message,
@@ -365,6 +374,7 @@ impl Failure {
             Self::Unidentified(Unidentified::Reassigned),
             Self::Unidentified(Unidentified::Failed(detail())),
             Self::Denied(Denied::NoRole),
+            Self::Denied(Denied::AdminsOnly),
             Self::Denied(Denied::NoModel {
                 model: model(),
                 nearest: Vec::new(),

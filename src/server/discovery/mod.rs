@@ -19,7 +19,7 @@ pub(super) use docs::render_markdown;
 pub(super) use probes::discard;
 
 use crate::{
-    config::Config,
+    config::{Config, grant::Role},
     endpoint::{self, Dialect, ModelsPath, Route},
     identity::Caller,
     policy::{self, Denied, VisibleModel},
@@ -64,6 +64,32 @@ impl Ask {
         }
     }
 
+    /// Method and path of every one of these: for tables and tests.
+    pub(super) fn every() -> Vec<(Method, &'static str)> {
+        let lists = [Self::Models, Self::Providers, Self::Connectors];
+        let paths = |ask: Self| match ask {
+            Self::Models => &[
+                "/v1/models",
+                "/v1/models/{model}",
+                "/v1beta/models",
+                "/v1beta/models/{model}",
+                "/v1beta1/publishers/google/models",
+                "/v1beta1/publishers/anthropic/models",
+            ][..],
+            Self::Providers => &["/api/providers"],
+            Self::Connectors => &["/api/connectors"],
+            // The table of probes has theirs.
+            Self::Probe(_) => &[],
+        };
+        let lists = lists.into_iter().flat_map(paths);
+        let lists = lists.map(|path| (Method::GET, *path));
+        let probes = probes::PROBES.iter().flat_map(|probe| {
+            let methods = probe.methods.iter();
+            methods.map(|method| (method.clone(), probe.path))
+        });
+        lists.chain(probes).collect()
+    }
+
     /// The dialect in whose words a refusal is; none for the gateway's own.
     pub(super) fn dialect(self, path: &str, head: &HeaderMap) -> Option<Dialect> {
         match self {
@@ -89,11 +115,14 @@ pub(super) fn answer(
     ask: Ask,
     parts: &Parts,
 ) -> Result<Response<Body>, Failure> {
-    policy::role(config, caller).ok_or(Failure::Denied(Denied::NoRole))?;
+    let (role, _) = policy::role(config, caller).ok_or(Failure::Denied(Denied::NoRole))?;
     match ask {
         Ask::Models => {
             let list = models(config, caller, parts)?;
             Ok(conditional::json(parts, &list, Some(CHOOSING)))
+        }
+        Ask::Providers if config.gateway.providers_for_admins_only && role < Role::Admin => {
+            Err(Failure::Denied(Denied::AdminsOnly))
         }
         Ask::Providers => {
             let list = providers::list(&policy::visible_models(config, caller));

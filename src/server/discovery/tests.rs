@@ -444,6 +444,49 @@ async fn what_is_not_granted_is_nowhere() {
     }
 }
 
+#[test]
+fn every_list_and_probe_is_found_by_its_own_path() {
+    let every = Ask::every();
+    for (method, path) in &every {
+        let path = path.replace("{model}", "gpt-4o");
+        let route = endpoint::route(method, &path, endpoint::Hints::default());
+        assert!(Ask::of(route, method, &path).is_some(), "{method} {path}");
+    }
+    assert!(every.len() > 20);
+}
+
+/// The setting for those who want the list of providers as late versions of the original have it.
+#[tokio::test]
+async fn providers_can_be_kept_for_admins() {
+    let mut config = config();
+    config.gateway.providers_for_admins_only = true;
+    config.grants.push(Grant {
+        src: vec![Src::Login("alice@example.com".into())],
+        capabilities: vec![Capability {
+            role: Some(Role::Admin),
+            ..Capability::default()
+        }],
+        ..config.grants[0].clone()
+    });
+    let ask = |login: &str, path: &str| {
+        let request = Request::get(path).body(()).unwrap();
+        let route = endpoint::route(&Method::GET, path, endpoint::Hints::default());
+        let ask = Ask::of(route, &Method::GET, path).unwrap();
+        let caller = Arc::new(person(login));
+        answer(&config, &caller, ask, &request.into_parts().0)
+    };
+    assert_eq!(
+        ask("bob@example.com", "/api/providers").unwrap_err(),
+        Failure::Denied(Denied::AdminsOnly)
+    );
+    assert_eq!(
+        ask("carol@example.com", "/api/providers").unwrap_err(),
+        Failure::Denied(Denied::NoRole)
+    );
+    assert!(ask("alice@example.com", "/api/providers").is_ok());
+    assert!(ask("bob@example.com", "/v1/models").is_ok());
+}
+
 #[tokio::test]
 async fn lists_that_have_not_changed_are_not_sent_again() {
     for (path, head) in [

@@ -101,6 +101,7 @@ fn outcome(config: &Config, caller: &Caller, model: &str, endpoint: Endpoint) ->
     match decide(config, &Arc::new(caller.clone()), model, endpoint) {
         Ok(permit) => format!("{}/{}", permit.provider().id, permit.model()),
         Err(Denied::NoRole) => "no role".into(),
+        Err(Denied::AdminsOnly) => "admins only".into(),
         Err(Denied::NoModel { .. }) => "no model".into(),
         Err(Denied::WrongEndpoint { .. }) => "wrong endpoint".into(),
     }

@@ -240,6 +240,7 @@ fn man() -> anyhow::Result<ExitCode> {
 /// Generated files and what they should hold.
 pub fn generated() -> Vec<(&'static str, String)> {
     vec![
+        ("docs/api.md", crate::api::render_markdown()),
         ("docs/clients.md", connect::render_markdown()),
         ("docs/cli.md", crate::cli::render_markdown()),
         ("docs/configuration.md", config::render_configuration_md()),

@@ -6,12 +6,24 @@
 //! Must not know: HTTP, redb, pages.
 
 use crate::endpoint::Endpoint;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// Milliseconds since 1970, UTC.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
@@ -134,6 +146,19 @@ macro_rules! id128 {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "pattern": concat!("^", $prefix, "[0-9a-f]{32}$"),
+                })
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
@@ -184,7 +209,7 @@ impl Default for RequestId {
 }
 
 /// Everything that is kept of one request, from its start to its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Its id.
     pub id: RequestId,
@@ -328,7 +353,7 @@ impl Record {
 }
 
 /// The caller, at the time of the request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Who {
     /// The stable key that owns the data: `user:<id>`, or `tags:<tags>`.
     pub user: String,
@@ -346,7 +371,7 @@ pub struct Who {
 }
 
 /// The program that made the request, as its headers say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Client {
     /// A known short name (`claude-code`, `codex`), else the product of `user-agent`, else `unknown`.
     #[serde(default)]
@@ -358,7 +383,18 @@ pub struct Client {
 
 /// How a request ended.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum End {
@@ -406,7 +442,7 @@ impl End {
 }
 
 /// Microseconds since the request's head was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timings {
     /// Until the request left for the provider: the gateway's own part.
     #[serde(default)]
@@ -423,7 +459,7 @@ pub struct Timings {
 }
 
 /// Body sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bytes {
     /// Of the request body.
     #[serde(default)]
@@ -438,7 +474,7 @@ pub struct Bytes {
 /// Four parts of input are disjoint: uncached, read from a cache, and written to one for either time. Output is one number.
 /// The other token counts say what is *inside* those: reasoning, audio and images in output; audio and images in all
 /// input, and what of them was read from a cache. Calls of the provider's tools are disjoint by tool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Input that was neither read from nor written to a cache.
@@ -558,7 +594,7 @@ impl Usage {
 /// What the provider's figures leave out of a stream that was cut or cancelled, by the bytes that passed.
 ///
 /// Never part of [`Usage`], nor of any sum of it; `usage` and this together are what the request is believed to have used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Estimate {
     /// Input, cached or not.
@@ -570,7 +606,7 @@ pub struct Estimate {
 }
 
 /// How far the usage can be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageState {
     /// The provider reported none, or the dialect has none.
@@ -600,7 +636,7 @@ impl UsageState {
 }
 
 /// What a request cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Pico-dollars (10⁻¹² USD). Zero unless `state` is `priced`.
     #[serde(default)]
@@ -618,7 +654,18 @@ pub struct Cost {
 
 /// Whether a price was known.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum CostState {
@@ -646,7 +693,7 @@ impl CostState {
 }
 
 /// One tool call that the model made, or one result that the request carried.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCall {
     /// The tool's name, as the client gave it to the model.
     pub name: String,
@@ -674,7 +721,7 @@ pub struct ToolCall {
 }
 
 /// A prompt cache that should have been read and was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CacheMiss {
     /// Tokens of the prefix that the provider had in its cache after the request before.
     #[serde(default)]
@@ -695,7 +742,18 @@ pub struct CacheMiss {
 
 /// Why a prompt cache was missed: the first thing that is not as it was.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum MissCause {
@@ -751,7 +809,7 @@ impl MissCause {
     Ord,
     Serialize,
     Deserialize,
-    schemars::JsonSchema,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureMode {

@@ -97,8 +97,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "app", "cli", "config", "connect", "control", "doctor", "metrics", "provider", "proxy",
-            "reprice", "server", "store",
+            "api", "app", "cli", "config", "connect", "control", "doctor", "metrics", "provider",
+            "proxy", "reprice", "server", "store",
         ],
     ),
     ("lib", &[]),

@@ -12,14 +12,25 @@
 //! the configuration, prices) as a field of [`Api`].
 
 mod answer;
+mod audit;
 mod config;
+mod docs;
+mod list;
 mod openapi;
 mod pricing;
 mod problem;
+mod providers;
 mod query;
+mod requests;
 mod route;
+mod scope;
+mod sessions;
 mod table;
+#[cfg(test)]
+mod tests;
+mod usage;
 
+pub use docs::render_markdown;
 pub use route::owns;
 
 use crate::{
@@ -102,6 +113,11 @@ impl Asked<'_> {
             .get(name)
             .and_then(|value| value.to_str().ok())
     }
+}
+
+/// Method and path of every operation: for tables and tests.
+pub fn operations() -> impl Iterator<Item = (&'static Method, &'static str)> {
+    table::operations().map(|operation| (&operation.method, operation.path))
 }
 
 /// Answers any request for a path that the API [`owns`].

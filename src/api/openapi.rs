@@ -4,8 +4,8 @@
 //! Must not know: callers.
 
 use super::{
-    Asked, answer,
-    problem::{Document, Flat, PROBLEM_JSON, Problem},
+    answer,
+    problem::{Document, Flat, PROBLEM_JSON},
     table::{self, Access, Answer, Form, Kind, Operation, Parameter, Place, schema},
 };
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use http::{Method, Response, StatusCode};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
-use std::sync::LazyLock;
+use std::{future::ready, sync::LazyLock};
 
 /// The rows of this file.
 pub(super) static OPERATIONS: &[Operation] = &[Operation {
@@ -34,7 +34,7 @@ pub(super) static OPERATIONS: &[Operation] = &[Operation {
             schema: schema::<Map<String, Value>>(),
         }],
     )],
-    handle: |_| tell().boxed(),
+    handle: |_| ready(Ok(tell())).boxed(),
 }];
 
 /// What the API is, in front of its operations.
@@ -43,7 +43,7 @@ const ABOUT: &str = "The configuration of this gateway, and what was used over i
     everyone's. Requests must use one of the gateway's own names as Host, and pages of other origins are refused.";
 
 /// Heads of sections, in order.
-const TAGS: &[(&str, &str)] = &[
+pub(super) const TAGS: &[(&str, &str)] = &[
     ("Usage", "What was used, as counters."),
     ("Sessions", "Conversations and the requests in them."),
     ("Configuration", "The document, as a whole."),
@@ -56,8 +56,8 @@ const BASE: &str = "/aperture";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-async fn tell() -> Result<Response<Bytes>, Problem> {
-    Ok(answer::json(StatusCode::OK, &*DOCUMENT))
+fn tell() -> Response<Bytes> {
+    answer::json(StatusCode::OK, &*DOCUMENT)
 }
 
 /// The document.
@@ -85,6 +85,7 @@ pub(super) fn document() -> Value {
     }
     let mut schemas = tells.take_definitions(true);
     schemas.extend(asks.take_definitions(true));
+    schemas.values_mut().for_each(plain);
     // No name of a tag is there for nothing.
     let used = |tag: &str| table::operations().any(|operation| operation.tag == tag);
     let tags: Vec<Value> = TAGS
@@ -104,17 +105,40 @@ pub(super) fn document() -> Value {
     })
 }
 
+/// Descriptions are comments of the code: in them, what refers to other code is no link here.
+fn plain(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(text) if name == "description" => {
+                        *text = text.replace("[`", "`").replace("`]", "`");
+                    }
+                    value => plain(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain),
+        _ => {}
+    }
+}
+
+/// Whom an operation answers, as a sentence.
+pub(super) const fn whom(access: Access) -> &'static str {
+    match access {
+        Access::Everybody => "Everybody with a role may ask.",
+        Access::Admins => "Admins only.",
+        Access::Stated => "",
+    }
+}
+
 /// One operation.
 fn describe(
     operation: &Operation,
     asks: &mut SchemaGenerator,
     tells: &mut SchemaGenerator,
 ) -> Value {
-    let whom = match operation.access {
-        Access::Everybody => "Everybody with a role may ask.",
-        Access::Admins => "Admins only.",
-    };
-    let description = format!("{} {whom}", operation.description);
+    let description = format!("{} {}", operation.description, whom(operation.access));
     let parameters: Vec<Value> = operation.parameters.iter().map(parameter).collect();
     let mut responses: Map<String, Value> = Map::new();
     for common in common(operation) {
@@ -173,12 +197,10 @@ fn common(operation: &Operation) -> impl Iterator<Item = &'static Answer> {
     };
     let takes = operation.takes.is_some();
     let asked = |place| operation.parameters.iter().any(|p| p.place == place);
-    let (queried, varies) = (asked(Place::Query), asked(Place::Path));
+    let varies = asked(Place::Path);
     rows.iter().filter(move |answer| match answer.status {
-        400 => takes || queried,
         404 => varies,
         408 | 413 | 415 | 422 => takes,
-        503 => true,
         _ => true,
     })
 }
@@ -241,6 +263,7 @@ impl Kind {
             } => {
                 json!({"type": "integer", "minimum": least, "maximum": most, "default": default})
             }
+            Self::Cursor => json!({"type": "string", "minLength": 1}),
             Self::RequestId => json!({"type": "string", "pattern": "^req_[0-9a-f]{32}$"}),
             Self::SessionId => json!({"type": "string", "pattern": "^ses_[0-9a-f]{32}$"}),
         }

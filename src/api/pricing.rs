@@ -35,7 +35,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: "/aperture/pricing",
         tag: "Prices",
-        access: Access::Everybody,
+        access: Access::Stated,
         summary: "What every known model costs",
         description: "By the price table of this version, and what the configuration makes of it. Needs the admin role or a grant \
             with `read_pricing`.",
@@ -49,7 +49,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: "/aperture/pricing/{model}",
         tag: "Prices",
-        access: Access::Everybody,
+        access: Access::Stated,
         summary: "What one model costs",
         description: "`models` is empty when it is not known. Needs the admin role or a grant with `read_pricing`.",
         parameters: &[

@@ -15,9 +15,9 @@ use percent_encoding::percent_decode_str;
 /// Bytes of a query that are read.
 const QUERY_MAX: usize = 4_096;
 
-/// Checked values by name.
+/// Checked values by name: those of the path first, and how many these are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Values(Vec<(&'static str, String)>);
+pub(super) struct Values(Vec<(&'static str, String)>, usize);
 
 impl Values {
     /// Reads and checks.
@@ -39,6 +39,7 @@ impl Values {
                 Err(_) => return Err(Problem::not_found()),
             }
         }
+        let of_path = values.len();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
             let (Some(name), Some(value)) = (decoded(raw_name), decoded(raw_value)) else {
@@ -68,7 +69,7 @@ impl Values {
             }
         }
         if wrong.is_empty() {
-            return Ok(Self(values));
+            return Ok(Self(values, of_path));
         }
         let detail = match &*wrong {
             [(name, message, _)] => format!("the parameter {name} {message}"),
@@ -80,6 +81,12 @@ impl Values {
             .fold(problem, |problem, (name, message, value)| {
                 problem.with(format!("query.{name}"), message, value)
             }))
+    }
+
+    /// What came in the query, in its order.
+    pub(super) fn query(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let values = self.0.iter().skip(self.1);
+        values.map(|(name, value)| (*name, value.as_str()))
     }
 
     /// A text, when there is one.
@@ -137,7 +144,7 @@ impl Kind {
             Self::Number { least, most, .. } => value
                 .parse::<usize>()
                 .is_ok_and(|number| (least..=most).contains(&number)),
-            Self::RequestId => value.parse::<RequestId>().is_ok(),
+            Self::Cursor | Self::RequestId => value.parse::<RequestId>().is_ok(),
             Self::SessionId => value.parse::<SessionId>().is_ok(),
         };
         if fits { Ok(()) } else { Err(self.allowed()) }
@@ -157,6 +164,7 @@ impl Kind {
             Self::Number { least, most, .. } => {
                 format!("must be a whole number from {least} to {most}")
             }
+            Self::Cursor => "must be `next` of the page before, unchanged".to_owned(),
             Self::RequestId => "must be the id of a request: req_ and 32 digits".to_owned(),
             Self::SessionId => "must be the id of a session: ses_ and 32 digits".to_owned(),
         }

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn every_operation_is_found_by_its_own_path() {
         for operation in table::operations() {
-            let path = operation.path.replace('{', "").replace('}', "");
+            let path = operation.path.replace(['{', '}'], "");
             match Route::find(&operation.method, &path) {
                 Route::Operation(found, _) => assert_eq!(found.id, operation.id),
                 _ => panic!("{path} is not found"),
@@ -99,7 +99,7 @@ mod tests {
             assert!(owns(operation.path), "{}", operation.path);
             match Route::find(&Method::TRACE, &path) {
                 Route::WrongMethod(methods) => {
-                    assert!(methods.contains(&operation.method.as_str()))
+                    assert!(methods.contains(&operation.method.as_str()));
                 }
                 _ => panic!("{path} has TRACE"),
             }

@@ -15,7 +15,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 /// Every operation, in the order of the documents.
 ///
 /// A new file of operations adds its rows here, and nothing else anywhere: `config::OPERATIONS`, `pricing::OPERATIONS`.
-static PARTS: &[&[Operation]] = &[
+static PARTS: [&[Operation]; 8] = [
+    super::usage::OPERATIONS,
+    super::sessions::OPERATIONS,
+    super::requests::OPERATIONS,
+    super::providers::OPERATIONS,
+    super::audit::OPERATIONS,
     super::config::OPERATIONS,
     super::pricing::OPERATIONS,
     super::openapi::OPERATIONS,
@@ -70,9 +75,12 @@ pub(super) enum Access {
     Everybody,
     /// Admins.
     Admins,
+    /// Whom its description says: the operation itself judges.
+    Stated,
 }
 
 /// One parameter.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) place: Place,
@@ -112,6 +120,8 @@ pub(super) enum Kind {
         most: usize,
         default: usize,
     },
+    /// A place in a list, as an answer has given it.
+    Cursor,
     /// The id of a request.
     RequestId,
     /// The id of a session.
@@ -166,7 +176,7 @@ impl Access {
     /// Whether it answers this caller; else the words of the refusal.
     pub(super) fn judge(self, _caller: &Caller, role: Role) -> Result<(), &'static str> {
         match self {
-            Self::Everybody => Ok(()),
+            Self::Everybody | Self::Stated => Ok(()),
             Self::Admins if role == Role::Admin => Ok(()),
             Self::Admins => Err("this is for admins of this gateway; your role is user"),
         }

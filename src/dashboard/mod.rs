@@ -33,7 +33,7 @@ use crate::{
     identity::Caller,
     policy,
     provider::probe,
-    record::Timestamp,
+    record::{RequestId, SessionId, Timestamp},
     store::{Store, Writer},
 };
 use bytes::Bytes;
@@ -164,6 +164,16 @@ impl Dashboard {
             allow_local,
         }
     }
+}
+
+/// The address of every kind of page, those with an id or a login of these: for tables and tests.
+pub fn addresses(session: SessionId, request: RequestId, login: &str) -> Vec<String> {
+    let routes = Route::every(session, request, login).into_iter();
+    let address = |route: Route| match route {
+        Route::Slash(path) => path.trim_end_matches('/').to_owned(),
+        route => route.path(),
+    };
+    routes.map(address).collect()
 }
 
 /// Answers any request below `/ui`, and for `/favicon.ico`.

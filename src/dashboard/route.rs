@@ -152,6 +152,39 @@ impl Route {
         }
     }
 
+    /// One of every kind, those with an id or a login of these: for tables and tests.
+    pub(super) fn every(session: SessionId, request: RequestId, login: &str) -> Vec<Self> {
+        vec![
+            Self::Overview,
+            Self::Logs,
+            Self::Session(session),
+            Self::Request(request),
+            Self::Body(request, Side::Request),
+            Self::Body(request, Side::Response),
+            Self::Json(request),
+            Self::Tools,
+            Self::Adoption,
+            Self::People,
+            Self::Models,
+            Self::Person(login.to_owned()),
+            Self::Connect,
+            Self::Access,
+            Self::Audit,
+            Self::Settings,
+            Self::Check,
+            Self::AddProvider,
+            Self::AddGrant,
+            Self::MakeAdmin,
+            Self::History,
+            Self::Version(77),
+            Self::Live,
+            Self::Style,
+            Self::Script,
+            Self::Icon,
+            Self::Slash("/ui/"),
+        ]
+    }
+
     /// Whether only admins may ask.
     pub(super) const fn admins_only(&self) -> bool {
         self.of_settings() || matches!(self, Self::Person(_) | Self::Access | Self::Audit)
@@ -227,6 +260,7 @@ pub(super) fn link(route: &Route, query: &[(&str, &str)]) -> String {
 mod tests {
     use super::*;
     use crate::record::Timestamp;
+    use std::collections::BTreeSet;
 
     #[test]
     fn addresses_go_both_ways() {
@@ -275,6 +309,31 @@ mod tests {
         ] {
             assert_eq!(Route::parse(path), None, "{path}");
         }
+    }
+
+    /// The names of the kinds as they stand in this file: one that the list leaves out would be in no table.
+    #[test]
+    fn the_list_has_every_kind() {
+        let source = include_str!("route.rs");
+        let (_, body) = source.split_once("pub(super) enum Route {\n").unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        let kinds = body.lines().filter_map(|line| {
+            let name = line.strip_prefix("    ")?.trim_end_matches(',');
+            let name = name.split('(').next()?;
+            name.starts_with(|c: char| c.is_ascii_uppercase())
+                .then(|| name.to_owned())
+        });
+        let kinds: BTreeSet<String> = kinds.collect();
+        assert!(
+            kinds.contains("Overview") && kinds.contains("Slash"),
+            "{kinds:?}"
+        );
+        let every = Route::every(SessionId(7), RequestId(7), "a");
+        let listed = every.iter().map(|route| {
+            let text = format!("{route:?}");
+            text.split('(').next().unwrap_or_default().to_owned()
+        });
+        assert_eq!(listed.collect::<BTreeSet<_>>(), kinds);
     }
 
     #[test]

@@ -11,8 +11,9 @@ pub use route::{
     Hints, ModelsPath, Route, locate, model_in_path, models_path, not_offered, route,
     split_version, unversioned,
 };
-pub use stored::{Action, Stored, stored};
+pub use stored::{Action, STORED, Stored, stored};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The shape of requests, streams, usage and errors.
@@ -93,7 +94,9 @@ pub enum Work {
 }
 
 /// One route to a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     /// `POST /v1/messages`

@@ -25,6 +25,35 @@ pub enum Action {
     Use,
 }
 
+/// Every one of these routes, `{id}` for what varies: for tables and tests.
+pub const STORED: [(&Method, &str); 25] = [
+    (&Method::POST, "/v1/files"),
+    (&Method::GET, "/v1/files/{id}"),
+    (&Method::DELETE, "/v1/files/{id}"),
+    (&Method::GET, "/v1/files/{id}/content"),
+    (&Method::POST, "/v1/conversations"),
+    (&Method::GET, "/v1/conversations/{id}"),
+    (&Method::POST, "/v1/conversations/{id}"),
+    (&Method::DELETE, "/v1/conversations/{id}"),
+    (&Method::GET, "/v1/conversations/{id}/items"),
+    (&Method::POST, "/v1/conversations/{id}/items"),
+    (&Method::GET, "/v1/conversations/{id}/items/{id}"),
+    (&Method::DELETE, "/v1/conversations/{id}/items/{id}"),
+    (&Method::GET, "/v1/responses/{id}"),
+    (&Method::DELETE, "/v1/responses/{id}"),
+    (&Method::POST, "/v1/responses/{id}/cancel"),
+    (&Method::GET, "/v1/responses/{id}/input_items"),
+    (&Method::POST, "/v1beta/cachedContents"),
+    (&Method::GET, "/v1beta/cachedContents/{id}"),
+    (&Method::PATCH, "/v1beta/cachedContents/{id}"),
+    (&Method::DELETE, "/v1beta/cachedContents/{id}"),
+    (&Method::POST, "/upload/v1beta/files"),
+    (&Method::PUT, "/upload/v1beta/files"),
+    (&Method::GET, "/v1beta/files/{id}"),
+    (&Method::PATCH, "/v1beta/files/{id}"),
+    (&Method::DELETE, "/v1beta/files/{id}"),
+];
+
 /// The endpoint of a path below which objects are stored. Anthropic's files have the path of `OpenAI`'s: `anthropic` says
 /// whose client asks.
 pub(super) fn locate(path: &str, anthropic: bool) -> Option<Endpoint> {
@@ -161,6 +190,52 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    /// Every path that the words make, with every method: what is offered is what the list says.
+    #[test]
+    fn the_list_has_every_route() {
+        let words = ["cancel", "input_items", "items", "content", "other"];
+        let mut paths = Vec::new();
+        for collection in ["files", "conversations", "responses"] {
+            let one = format!("/v1/{collection}/{{id}}");
+            paths.extend([format!("/v1/{collection}"), one.clone()]);
+            for word in words {
+                paths.extend([format!("{one}/{word}"), format!("{one}/{word}/{{id}}")]);
+            }
+        }
+        for collection in ["cachedContents", "files"] {
+            for upload in ["", "/upload"] {
+                let all = format!("{upload}/v1beta/{collection}");
+                paths.extend([
+                    format!("{all}/{{id}}"),
+                    format!("{all}/{{id}}/content"),
+                    all,
+                ]);
+            }
+        }
+        let mut offered = Vec::new();
+        for path in &paths {
+            for method in [
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+                Method::HEAD,
+            ] {
+                let found = locate(path, false);
+                if found.is_some_and(|endpoint| stored(endpoint, &method, path).is_some()) {
+                    offered.push((method, path.as_str()));
+                }
+            }
+        }
+        let mut listed: Vec<(Method, &str)> =
+            STORED.map(|(method, path)| (method.clone(), path)).into();
+        let order = |(method, path): &(Method, &str)| format!("{path} {method}");
+        offered.sort_by_key(order);
+        listed.sort_by_key(order);
+        assert_eq!(offered, listed);
     }
 
     #[test]

@@ -9,11 +9,13 @@ mod events;
 mod guard;
 mod mistakes;
 mod opening;
+mod reach;
 mod scrape;
 mod tls;
 
 pub use guard::Names;
 pub use mistakes::{Kind, Mistake, Mistakes};
+pub use reach::{Place, every_route};
 pub use scrape::Scrape;
 pub use tls::{BadCertificate, Tls, TlsState, Validity};
 
@@ -263,7 +265,9 @@ impl<W: WhoIs> Server<W> {
             }
         };
         // Programs come under names of their own and from listed origins; pages only under ours.
-        let for_programs = dialect.is_some() || (ask.is_some() && path != "/");
+        // On the metrics port nothing of these is served.
+        let for_programs =
+            port != Port::Metrics && (dialect.is_some() || (ask.is_some() && path != "/"));
         // Identity first, for every request: keep-alive connections outlive grants, tags and users.
         let identified = match &accepted_as {
             Ok(node) => self.resolver.resolve(peer.ip(), Some(node)).await,
@@ -311,7 +315,7 @@ impl<W: WhoIs> Server<W> {
                         _,
                     ) => self.proxy.handle(caller, route, request).await,
                     (Route::NotOffered(dialect), _) => {
-                        self.not_offered(&caller, dialect, told(&request))
+                        self.not_offered(&config, &caller, dialect, told(&request))
                     }
                     (Route::Models | Route::Other, _) => {
                         let (method, path) = (request.method().clone(), told(&request));
@@ -354,9 +358,18 @@ impl<W: WhoIs> Server<W> {
         response
     }
 
-    /// A route of a provider's API that is known and not offered: said in its own words.
-    fn not_offered(&self, caller: &Caller, dialect: Dialect, path: String) -> Response<Body> {
-        let failure = Failure::NotOffered(path);
+    /// A route of a provider's API that is known and not offered: said in its own words, to those who have a role.
+    fn not_offered(
+        &self,
+        config: &Config,
+        caller: &Arc<Caller>,
+        dialect: Dialect,
+        path: String,
+    ) -> Response<Body> {
+        let failure = match policy::role(config, caller) {
+            Some(_) => Failure::NotOffered(path),
+            None => Failure::Denied(policy::Denied::NoRole),
+        };
         let facts = failure.facts();
         self.metrics.refused(facts.reason);
         tracing::info!(login = %caller.login, "request refused: {}", facts.message);

@@ -7,7 +7,7 @@
 use super::file::ReadError;
 use super::filter::Filter;
 use super::rows::{
-    Cell, RECORD_COLUMNS, SESSION_COLUMNS, USAGE_COLUMNS, capture_json, csv_text, record_cells,
+    Cell, RECORD_COLUMNS, SESSION_COLUMNS, USAGE_COLUMNS, capture_json, csv_line, record_cells,
     session_cells, usage_cells, usage_json,
 };
 use super::schema;
@@ -239,15 +239,7 @@ impl<'a> Lines<'a> {
                 serde_json::to_writer(&mut *self.out, &value).map_err(io::Error::from)?;
             }
             Format::Csv => {
-                for (place, cell) in cells().into_iter().enumerate() {
-                    if place > 0 {
-                        self.out.write_all(b",")?;
-                    }
-                    match cell {
-                        Cell::Number(number) => write!(self.out, "{number}")?,
-                        Cell::Text(text) => self.out.write_all(csv_text(&text).as_bytes())?,
-                    }
-                }
+                self.out.write_all(csv_line(cells()).as_bytes())?;
             }
         }
         self.out.write_all(b"\n")?;

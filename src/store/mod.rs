@@ -48,7 +48,7 @@ pub use open::{OpenOptions, Recovered, Store};
 pub use prune::Retention;
 pub use query::{Anchored, Totals};
 pub use reprice::{Pricer, RepriceScope, Repriced, RepricedLine};
-pub use rows::{capture_json, csv_text};
+pub use rows::{capture_json, csv_text, records_csv, sessions_csv};
 pub use schema::FileName;
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigOrigin, ConfigVersion};

@@ -424,6 +424,13 @@ impl Store {
         })
     }
 
+    /// The stable key behind a login: of several, the one that was here last.
+    pub fn key_of(&self, login: &str) -> Result<Option<String>, ReadError> {
+        let users = self.users()?.into_iter();
+        let named = users.filter(|user| user.login == login);
+        Ok(named.max_by_key(|user| user.last).map(|user| user.user))
+    }
+
     /// Whose an upstream object is.
     pub fn owner(&self, provider: &str, upstream: &str) -> Result<Option<String>, ReadError> {
         self.files.main.read(|read| {

@@ -59,6 +59,33 @@ pub fn csv_text(text: &str) -> String {
     }
 }
 
+/// One line of cells, without its end.
+pub(super) fn csv_line(cells: Vec<Cell>) -> String {
+    let texts: Vec<String> = cells
+        .into_iter()
+        .map(|cell| match cell {
+            Cell::Number(number) => number.to_string(),
+            Cell::Text(text) => csv_text(&text),
+        })
+        .collect();
+    texts.join(",")
+}
+
+/// A page of records in the columns of the export, with a head line.
+pub fn records_csv(records: &[Record]) -> String {
+    table(RECORD_COLUMNS, records.iter().map(record_cells))
+}
+
+/// A page of sessions in the columns of the export, with a head line.
+pub fn sessions_csv(sessions: &[Session]) -> String {
+    table(SESSION_COLUMNS, sessions.iter().map(session_cells))
+}
+
+fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
+    let lines = std::iter::once(columns.join(",")).chain(rows.map(csv_line));
+    lines.fold(String::new(), |text, line| text + &line + "\n")
+}
+
 pub(super) const RECORD_COLUMNS: &[&str] = &[
     "id",
     "started_ms",

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const MODELS: usize = 32;
 
 /// One conversation, as the pages list it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,

@@ -6,7 +6,7 @@ use crate::record::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One thing that somebody did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
@@ -26,7 +26,7 @@ pub struct AuditEntry {
 }
 
 /// What an audit entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
     /// Looked at a capture of somebody else.

@@ -170,6 +170,8 @@ pub struct UsageRow<'a> {
     pub model: &'a str,
     /// The client's short name.
     pub client: &'a str,
+    /// The endpoint's name.
+    pub endpoint: &'a str,
     /// The class of the status.
     pub class: StatusClass,
     /// How it ended.
@@ -179,6 +181,19 @@ pub struct UsageRow<'a> {
 }
 
 impl<'a> UsageRow<'a> {
+    /// Whether its requests count as errors; those that are counted here have ended.
+    pub fn failed(&self) -> bool {
+        let bad_end = matches!(
+            self.end,
+            End::Refused | End::UpstreamError | End::Timeout | End::Interrupted
+        );
+        let bad_class = matches!(
+            self.class,
+            StatusClass::ClientError | StatusClass::ServerError
+        );
+        bad_end || bad_class
+    }
+
     pub(super) fn of(key: &'a UsageKey) -> Self {
         Self {
             hour: key.hour,
@@ -186,6 +201,7 @@ impl<'a> UsageRow<'a> {
             provider: &key.provider,
             model: &key.model,
             client: &key.client,
+            endpoint: &key.endpoint,
             class: key.class,
             end: key.end,
             cost: key.cost,
@@ -193,13 +209,14 @@ impl<'a> UsageRow<'a> {
     }
 
     pub(super) fn from_hourly(parts: HourlyParts<'a>) -> Self {
-        let (hour, user, provider, model, client, _, class, end, cost) = parts;
+        let (hour, user, provider, model, client, endpoint, class, end, cost) = parts;
         Self {
             hour,
             user,
             provider,
             model,
             client,
+            endpoint,
             class: named(StatusClass::ALL, StatusClass::as_str, class),
             end: named(End::ALL, End::as_str, end),
             cost: named(CostState::ALL, CostState::as_str, cost),
@@ -281,8 +298,10 @@ impl Histogram {
     }
 }
 
-/// Sums of [`crate::record::Estimate`]s; apart from all other sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Sums of estimates of what figures left out; apart from all other sums.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(default)]
 pub struct Estimated {
     /// Requests with an estimate.

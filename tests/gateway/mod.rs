@@ -1,6 +1,7 @@
 //! The real binary on its development listener.
 
 mod accounts;
+mod api;
 mod bytes;
 mod commands;
 mod configuration;

@@ -22,7 +22,7 @@ use crate::{
     record::{Capture, Record, RequestId, SessionId, Timestamp},
     store::{self, AuditAction, AuditEntry, ReadError, Store, Writer},
 };
-use read::{Used, active, failures, health, key_of, logins, mine, session, tool_sessions};
+use read::{Used, active, failures, health, logins, mine, session, tool_sessions};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -118,7 +118,7 @@ impl Source {
     pub(in crate::dashboard) async fn person(&self, login: &str) -> Result<Option<Scope>, Error> {
         let login = login.to_owned();
         self.read(move |store| {
-            Ok(key_of(store, &login)?.map(|user| Scope {
+            Ok(store.key_of(&login)?.map(|user| Scope {
                 whose: Whose::Person(login),
                 user: Some(user.into()),
             }))

@@ -33,13 +33,6 @@ pub(super) fn logins(store: &Store) -> Result<Logins, ReadError> {
     Ok(users.map(|user| (user.user, user.login)).collect())
 }
 
-/// The stable key behind a login: of several, the one that was here last.
-pub(super) fn key_of(store: &Store, login: &str) -> Result<Option<String>, ReadError> {
-    let users = store.users()?.into_iter();
-    let named = users.filter(|user| user.login == login);
-    Ok(named.max_by_key(|user| user.last).map(|user| user.user))
-}
-
 /// The counters of a period as rows, and the clients that have any.
 #[derive(Debug, Default)]
 pub(super) struct Used {
@@ -93,18 +86,10 @@ fn selected(selection: &Selection, row: &UsageRow<'_>) -> bool {
 }
 
 fn totals(row: &UsageRow<'_>, counters: &Counters) -> Totals {
-    let bad_end = matches!(
-        row.end,
-        End::Refused | End::UpstreamError | End::Timeout | End::Interrupted
-    );
-    let bad_class = matches!(
-        row.class,
-        StatusClass::ClientError | StatusClass::ServerError
-    );
     let when = |yes: bool| if yes { counters.requests } else { 0 };
     Totals {
         requests: counters.requests,
-        failed: when(bad_end || bad_class),
+        failed: when(row.failed()),
         usage: counters.usage,
         cost: counters.cost_pico,
         unpriced: when(row.cost == CostState::Unpriced),

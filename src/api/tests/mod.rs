@@ -1,0 +1,8 @@
+//! The API over a store with known contents.
+
+/// Sums, pages and forms.
+mod answers;
+/// A store, and callers who ask.
+mod house;
+/// Who reaches what, and what is noted about it.
+mod reach;

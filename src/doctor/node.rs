@@ -5,7 +5,7 @@
 
 use super::{Outcome, Report, ago, clock::Skew};
 use crate::{
-    app::{App, NodeFacts},
+    app::{App, NodeFacts, Path},
     config::address,
     provider::client::{Network, Pieces},
     record::Timestamp,
@@ -19,6 +19,10 @@ const EXPIRY_DAYS: u64 = 7;
 /// How long the control server, and a peer, may take to answer.
 const CONTROL_LIMIT: Duration = Duration::from_secs(5);
 const PING_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often a peer is pinged until there is a direct path, and the time between.
+const PINGS: usize = 4;
+const PING_PAUSE: Duration = Duration::from_millis(250);
 
 /// Callers whose path is looked at.
 const CALLERS: usize = 3;
@@ -43,6 +47,7 @@ pub(super) struct Looked {
 pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
     let mut report = Report::new(true);
     let mut control_clock = None;
+    let mut expiry = app.node.key_expiry();
     match app.node.facts().await {
         None => report.add(
             "node.state",
@@ -60,11 +65,12 @@ pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
                     paths(app, peers, &mut report).await;
                 }
             });
+            expiry = facts.key_expiry().or(expiry);
             control_clock = answer.as_ref().ok().copied().flatten();
             control(app, &facts, answer, &mut report);
         }
     }
-    key(app, &mut report);
+    key(expiry, &mut report);
     identity(app, &mut report);
     Looked {
         report,
@@ -167,8 +173,8 @@ fn own(facts: &NodeFacts, report: &mut Report) {
     }
 }
 
-fn key(app: &App, report: &mut Report) {
-    let Some(expiry) = app.node.key_expiry() else {
+fn key(expiry: Option<Timestamp>, report: &mut Report) {
+    let Some(expiry) = expiry else {
         return;
     };
     let hours = expiry.0.saturating_sub(Timestamp::now().0) / 3_600_000;
@@ -276,13 +282,13 @@ async fn paths(app: &App, peers: Peers<'_>, report: &mut Report) {
     };
     let pings = wanted
         .iter()
-        .map(|(name, ip)| async move { (name, app.node.ping(*ip, PING_LIMIT).await) });
+        .map(async |(name, ip)| (name, reach(app, *ip).await));
     for (name, answer) in futures_util::future::join_all(pings).await {
         path(name, named, answer, report);
     }
 }
 
-fn path(name: &str, named: bool, answer: Result<crate::app::Path, String>, report: &mut Report) {
+fn path(name: &str, named: bool, answer: Result<Path, String>, report: &mut Report) {
     // A caller may be asleep by now; a peer that was asked for is expected to answer.
     let worse = |outcome| if named { outcome } else { Outcome::Note };
     match answer {

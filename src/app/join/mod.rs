@@ -51,6 +51,15 @@ pub struct NodeFacts {
     pub unheard: Option<Timestamp>,
 }
 
+impl NodeFacts {
+    /// When the node's key expires, as it says now; the control plane's zero time is never.
+    pub fn key_expiry(&self) -> Option<Timestamp> {
+        let own = self.status.as_ref()?.own.as_ref()?;
+        let time = Timestamp::parse(own.key_expiry.as_deref()?)?;
+        (time.0 > 0).then_some(time)
+    }
+}
+
 /// How a peer is reached.
 #[derive(Clone, Debug)]
 pub struct Path {
@@ -227,7 +236,7 @@ impl NodeView {
     }
 
     /// When the node's key expires.
-    pub fn key_expiry(&self) -> Option<crate::record::Timestamp> {
+    pub fn key_expiry(&self) -> Option<Timestamp> {
         match self {
             Self::Dev { .. } => None,
             #[cfg(feature = "tailnet")]

@@ -261,10 +261,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let failed = listen(&args, &node, &server).await?;
     listen_for_scrapes(&args, &app, &background).await?;
 
-    notify(&[
-        sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status("serving"),
-    ]);
+    say_serving();
     let outcome = tokio::select! {
         () = signals(&app) => Ok(()),
         error = failed => Err(error),
@@ -305,6 +302,13 @@ fn exporter(
         }
     });
     exporter
+
+/// Tells systemd that it serves.
+fn say_serving() {
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("serving"),
+    ]);
 }
 
 /// The store; says so when the last run did not end in order.

@@ -27,17 +27,14 @@ impl Skew {
 }
 
 pub(super) fn look(app: &App, control: Option<Skew>, providers: &[Asked], report: &mut Report) {
-    let theirs = match control {
-        Some(skew) => Some((skew.0, "the control server's")),
-        None => {
-            let mut all: Vec<i64> = providers
-                .iter()
-                .filter_map(|asked| Some(asked.skew?.0))
-                .collect();
-            all.sort_unstable();
-            let middle = all.len() / 2;
-            all.get(middle).map(|skew| (*skew, "the providers'"))
-        }
+    let theirs = if let Some(skew) = control {
+        Some((skew.0, "the control server's"))
+    } else {
+        let skews = providers.iter().filter_map(|asked| Some(asked.skew?.0));
+        let mut all: Vec<i64> = skews.collect();
+        all.sort_unstable();
+        let middle = all.len() / 2;
+        all.get(middle).map(|skew| (*skew, "the providers'"))
     };
     let (outcome, detail, remedy) = judge(theirs, jump(app));
     report.add("clock", outcome, detail, remedy);

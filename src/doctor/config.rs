@@ -19,8 +19,8 @@ const ENDPOINTS: [&str; 4] = ["/chat/completions", "/messages", "/responses", "/
 /// Looks at the document of a running gateway.
 pub(super) fn look(app: &App, config: &Config, report: &mut Report) {
     let (status, path) = (app.live.status(), app.live.path());
-    match &status.error {
-        Some(error) => report.add(
+    if let Some(error) = &status.error {
+        report.add(
             "config.file",
             Outcome::Failure,
             format!("the file on disk is not in force, the last good one is: {error}"),
@@ -28,21 +28,20 @@ pub(super) fn look(app: &App, config: &Config, report: &mut Report) {
                 "run `aperture check {}`; it is loaded as soon as it is sound",
                 path.display()
             ),
-        ),
-        None => {
-            let (providers, grants) = (config.providers.len(), config.grants.len());
-            report.add(
-                "config.file",
-                Outcome::Good,
-                format!(
-                    "{} is in force: {providers} providers, {grants} grants",
-                    path.display()
-                ),
-                "",
-            );
-            // What is wrong with a document that is not in force is not wrong with the gateway.
-            judge(config, &status.findings, path, report);
-        }
+        );
+    } else {
+        let (providers, grants) = (config.providers.len(), config.grants.len());
+        report.add(
+            "config.file",
+            Outcome::Good,
+            format!(
+                "{} is in force: {providers} providers, {grants} grants",
+                path.display()
+            ),
+            "",
+        );
+        // What is wrong with a document that is not in force is not wrong with the gateway.
+        judge(config, &status.findings, path, report);
     }
     readable(path, report);
 }
@@ -54,7 +53,7 @@ pub(super) fn judge(config: &Config, findings: &[Finding], path: &Path, report: 
     bases(config, report);
     access(config, path, report);
     for finding in findings {
-        if said_elsewhere.iter().any(|known| *known == finding) || is_access(finding) {
+        if said_elsewhere.contains(&finding) || is_access(finding) {
             continue;
         }
         one(finding, report);

@@ -62,9 +62,10 @@ pub async fn examine(app: &App, question: &Question) -> Report {
     let (node, providers, traffic) = tokio::join!(
         node::look(app, peers),
         async {
-            match about_access {
-                true => Vec::new(),
-                false => provider::ask_all(app, &config).await,
+            if about_access {
+                Vec::new()
+            } else {
+                provider::ask_all(app, &config).await
             }
         },
         traffic::read(app),

@@ -49,12 +49,14 @@ pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
     let mut control_clock = None;
     let mut expiry = app.node.key_expiry();
     match app.node.facts().await {
-        None => report.add(
-            "node.state",
-            Outcome::Note,
-            "development listener: everybody is the same user",
-            "",
-        ),
+        None => {
+            let detail = "development listener: everybody is the same user";
+            report.add("node.state", Outcome::Note, detail, "");
+            if let Peers::Named(name) = peers {
+                let detail = "there is no tailnet to reach it in";
+                report.about("node.path", name, Outcome::Note, detail, "");
+            }
+        }
         Some(facts) => {
             state(app, &facts, &mut report);
             if app.node.is_serving() {
@@ -286,6 +288,19 @@ async fn paths(app: &App, peers: Peers<'_>, report: &mut Report) {
     for (name, answer) in futures_util::future::join_all(pings).await {
         path(name, named, answer, report);
     }
+}
+
+/// Pings a peer: the first answers come through a relay, until a direct path is found.
+async fn reach(app: &App, ip: IpAddr) -> Result<Path, String> {
+    let mut answer = app.node.ping(ip, PING_LIMIT).await;
+    for _ in 1..PINGS {
+        if !answer.as_ref().is_ok_and(Path::is_relayed) {
+            break;
+        }
+        tokio::time::sleep(PING_PAUSE).await;
+        answer = app.node.ping(ip, PING_LIMIT).await;
+    }
+    answer
 }
 
 fn path(name: &str, named: bool, answer: Result<Path, String>, report: &mut Report) {

@@ -177,7 +177,7 @@ mod tests {
         let mut config = Config::default();
         let now = Timestamp(100 * DAY);
         assert_eq!(retention(&config, Some(Timestamp(0)), now).0, Outcome::Good);
-        config.gateway.retention.records = Some(Duration::from_secs(30 * 86_400));
+        config.gateway.retention.records = Some(Duration::from_hours(30 * 24));
         for (oldest, outcome) in [(69, Outcome::Good), (60, Outcome::Warning)] {
             assert_eq!(
                 retention(&config, Some(Timestamp(oldest * DAY)), now).0,

@@ -1,12 +1,8 @@
 //! Faults of the tailnet, in the private one.
 
 use super::{
-    Fault, fails, warns,
-    world::{World, private},
-};
-use super::{
-    Seed,
-    world::{Found, report},
+    Fault, Seed, fails, warns,
+    world::{Found, World, private, report},
 };
 use crate::support::{Gateway, Lab, gateway::Options, http, lab::topology, message};
 use ::http::Method;

@@ -302,6 +302,7 @@ fn exporter(
         }
     });
     exporter
+}
 
 /// Tells systemd that it serves.
 fn say_serving() {

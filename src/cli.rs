@@ -33,7 +33,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Look at everything that must work, and say what to do about what does not.
     ///
-    /// Exits 0 when nothing is wrong, 1 otherwise.
+    /// Asks the running gateway; without one it looks at the files of its state directory. Changes nothing and tells no secret.
+    /// Exits 0 when nothing has failed (there may be warnings), 1 when something has, 2 when it could not look.
+    /// Every check is explained in docs/operations/troubleshooting.md.
     Doctor(DoctorArgs),
     /// Exit 0 when the running gateway serves (for exec probes).
     Health(HealthArgs),
@@ -245,6 +247,18 @@ pub struct DoctorArgs {
     /// Say so for this model.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
+    /// Say how this node of the tailnet is reached, directly or through a relay (default: a few of those who are connected).
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["user", "model"])]
+    pub peer: Option<String>,
+    /// The configuration document, when no gateway runs (default: aperture.hujson in the state directory).
+    #[arg(long, env = "APERTURE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory below which `file:` secrets are read, when no gateway runs.
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Permit providers on this host's own addresses, when no gateway runs.
+    #[arg(long, env = "APERTURE_ALLOW_LOCAL_UPSTREAMS")]
+    pub allow_local_upstreams: bool,
     /// One JSON document instead of text.
     #[arg(long)]
     pub json: bool,

@@ -32,13 +32,17 @@ use tracing_subscriber::EnvFilter;
 /// How long the store may take to close after a command has used it.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a running gateway may take to say anything, and to look at itself: providers alone have 30 s.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+const DOCTOR_LIMIT: Duration = Duration::from_mins(1);
+
 /// Runs a command.
 pub async fn execute(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         None => run(cli.run).await,
         Some(Command::Run(args)) => run(*args).await,
         Some(Command::Check(args)) => check(&args),
-        Some(Command::Doctor(args)) => examine(&args).await,
+        Some(Command::Doctor(args)) => return examine(&args).await,
         Some(Command::Health(args)) => health(&args).await,
         Some(Command::Export(args)) => export(&args).await,
         Some(Command::Reprice(args)) => price_again(&args).await,
@@ -110,29 +114,64 @@ async fn health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     Ok(code(health.serving || args.alive))
 }
 
-async fn examine(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+async fn examine(args: &DoctorArgs) -> ExitCode {
+    let looked = match look(args).await {
+        Ok(report) => report,
+        Err(error) => {
+            complain(&format!("doctor could not look: {error:#}"));
+            return ExitCode::from(2);
+        }
+    };
+    let text = if args.json {
+        serde_json::to_string_pretty(&looked).map(|text| format!("{text}\n"))
+    } else {
+        Ok(looked.to_string())
+    };
+    match text
+        .map_err(anyhow::Error::from)
+        .and_then(|text| print(&text))
+    {
+        Err(error) if !is_broken_pipe(&error) => ExitCode::from(2),
+        _ => code(looked.healthy),
+    }
+}
+
+/// Asks the running gateway, or looks at its files.
+async fn look(args: &DoctorArgs) -> anyhow::Result<doctor::Report> {
     let dir = app::state_dir(args.state.state_dir.as_deref())?;
+    let around = doctor::Surroundings {
+        config: args.config.clone(),
+        secrets_dir: args.secrets_dir.clone(),
+        allow_local_upstreams: args.allow_local_upstreams,
+    };
+    let files = || format!("looking into {}", dir.display());
+    let client = ControlClient::new(&dir);
+    // Quick to answer: whoever does not answer this answers nothing.
+    let health = client.json::<app::Health>("/health", &[]);
+    let health = match tokio::time::timeout(ANSWER_LIMIT, health).await {
+        Ok(Ok((_, health))) => health,
+        Ok(Err(ControlError::NotRunning(_))) => {
+            return doctor::without_gateway(&dir, &around).with_context(files);
+        }
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => {
+            return doctor::silent(&dir, &around, ANSWER_LIMIT.as_secs()).with_context(files);
+        }
+    };
     let query: Vec<(&str, &str)> = [
         ("as", args.user.as_deref()),
         ("model", args.model.as_deref()),
+        ("peer", args.peer.as_deref()),
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key, value?)))
     .collect();
-    let report = match ControlClient::new(&dir)
-        .json::<doctor::Report>("/doctor", &query)
+    let report = client.json::<doctor::Report>("/doctor", &query);
+    let (_, mut report) = tokio::time::timeout(DOCTOR_LIMIT, report)
         .await
-    {
-        Ok((_, report)) => report,
-        Err(ControlError::NotRunning(_)) => doctor::without_gateway(&dir),
-        Err(error) => return Err(error.into()),
-    };
-    if args.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
-    } else {
-        print(&report.to_string())?;
-    }
-    Ok(code(report.is_healthy()))
+        .with_context(|| format!("no report within {} s", DOCTOR_LIMIT.as_secs()))??;
+    doctor::compare_versions(&mut report, &health.version);
+    Ok(report)
 }
 
 async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {

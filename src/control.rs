@@ -85,9 +85,12 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
             json(status, &health)
         }
         (&Method::GET, "/doctor") => {
-            let report =
-                doctor::examine(app, query("as").as_deref(), query("model").as_deref()).await;
-            json(StatusCode::OK, &report)
+            let question = doctor::Question {
+                user: query("as"),
+                model: query("model"),
+                peer: query("peer"),
+            };
+            json(StatusCode::OK, &doctor::examine(app, &question).await)
         }
         (&Method::GET, "/export") => {
             match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {

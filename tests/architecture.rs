@@ -68,7 +68,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("connect", &["cli"]),
     (
         "doctor",
-        &["app", "config", "identity", "policy", "provider", "server"],
+        &[
+            "app", "config", "identity", "policy", "provider", "server", "store", "tailnet",
+        ],
     ),
     ("reprice", &["config", "price", "store"]),
     ("control", &["app", "doctor", "reprice", "store"]),

@@ -17,6 +17,8 @@ mod clients;
 mod deploy;
 /// What the pages of the documentation say, tried.
 mod docs;
+/// `doctor` finds seeded faults, names each, and finds none where there are none.
+mod doctor;
 /// The real binary and its disk: what is recorded is exact, complete, and survives kills, faults and restarts.
 mod durability;
 /// The real binary on its development listener: bytes, heads, errors, ends, reload, commands.

@@ -8,7 +8,7 @@ mod certificate;
 mod join;
 mod paths;
 
-pub use join::{AnyWhoIs, NodeView};
+pub use join::{AnyWhoIs, NodeFacts, NodeView, Path};
 pub use paths::{StateDir, StateError, state_dir};
 
 use crate::{
@@ -97,6 +97,8 @@ pub struct App {
     pub state: StateDir,
     /// When it started.
     pub started: Timestamp,
+    /// The same by the clock that nobody sets.
+    pub started_boot: Duration,
     /// What opening the store found.
     pub recovered: Recovered,
     /// The HTTPS certificate; none = HTTPS is off.
@@ -159,6 +161,12 @@ impl App {
     }
 }
 
+/// Time since the host started, sleep included, by the clock that nobody sets.
+pub fn boot_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
+}
+
 /// Runs the gateway until a signal ends it.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     harden::process();
@@ -205,6 +213,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         tasks: requests.clone(),
         state,
         started: Timestamp::now(),
+        started_boot: boot_time(),
         recovered,
         tls: tls.clone(),
         mistakes: mistakes.clone(),
@@ -252,10 +261,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let failed = listen(&args, &node, &server).await?;
     listen_for_scrapes(&args, &app, &background).await?;
 
-    notify(&[
-        sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status("serving"),
-    ]);
+    say_serving();
     let outcome = tokio::select! {
         () = signals(&app) => Ok(()),
         error = failed => Err(error),
@@ -296,6 +302,14 @@ fn exporter(
         }
     });
     exporter
+}
+
+/// Tells systemd that it serves.
+fn say_serving() {
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("serving"),
+    ]);
 }
 
 /// The store; says so when the last run did not end in order.

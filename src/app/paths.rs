@@ -4,7 +4,9 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -33,7 +35,7 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Where state is kept: the argument, else what the service manager or the user's session says.
@@ -74,7 +76,7 @@ impl StateDir {
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse(path)),
             Err(error) => Err(failed(&lock_path)(error.into())),
         }
@@ -83,6 +85,15 @@ impl StateDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the lock that is held is still the one that others would find.
+    pub fn lock_is_ours(&self) -> bool {
+        let there = fs::metadata(self.path.join("lock"));
+        let held = self.lock.metadata();
+        there.is_ok_and(|there| {
+            held.is_ok_and(|held| (there.dev(), there.ino()) == (held.dev(), held.ino()))
+        })
     }
 
     /// The configuration document when no other is named.

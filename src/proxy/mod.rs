@@ -322,7 +322,7 @@ impl Proxy {
         let id = || provider.id.to_string();
         match tokio::time::timeout(limit, self.client.send(provider, request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(SendError::Connect(detail) | SendError::Certificates(detail))) => {
+            Ok(Err(SendError::Connect(detail, _) | SendError::Certificates(detail))) => {
                 Err(Failure::Unreachable {
                     provider: id(),
                     detail,

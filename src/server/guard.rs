@@ -4,7 +4,10 @@
 //! to plain-http names, so the rules rest on Origin and Host. Owns: [`Names`] and [`judge`].
 //! Must not know: callers.
 
-use crate::proxy::body::Body;
+use crate::{
+    config::{AuthMode, Config},
+    proxy::body::Body,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -103,6 +106,28 @@ pub(super) fn judge<B>(
         return Ok(Some(origin.clone()));
     }
     Err(Refusal::Origin)
+}
+
+/// Whether a request brings what looks like a real key although the gateway drops it: no provider takes clients' own.
+pub(super) fn brings_key(headers: &HeaderMap, config: &Config) -> bool {
+    /// How keys of services begin, and how long they are at least.
+    const BEGINNINGS: [&str; 6] = ["sk-", "sk_", "AIza", "gsk_", "xai-", "hf_"];
+    const SHORTEST: usize = 20;
+    let is_key = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+        text.len() >= SHORTEST
+            && BEGINNINGS
+                .iter()
+                .any(|beginning| text.starts_with(beginning))
+    };
+    ["authorization", "x-api-key", "x-goog-api-key"]
+        .iter()
+        .any(|name| headers.get(*name).is_some_and(is_key))
+        && !config
+            .providers
+            .values()
+            .any(|provider| provider.auth_mode == AuthMode::Passthrough)
 }
 
 /// Whether an origin is the page of a host, where a scheme's own port may be written or left out.

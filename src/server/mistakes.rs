@@ -1,4 +1,4 @@
-//! Clients that speak another protocol than their port, remembered for `doctor`.
+//! Clients that do what can't work, or what nobody should do, remembered for `doctor`.
 //!
 //! Owns: [`Mistakes`], a bounded list by kind and caller. In: who, and what they spoke. Out: the list, and whether a line in the
 //! log is due. Must not know: how it was found out, what is answered.
@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// Lines in the log in one such time.
 const LINES: usize = 20;
 
-/// What was spoken on a port that speaks something else.
+/// What a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// TLS, on the port for plain HTTP.
@@ -26,12 +26,18 @@ pub enum Kind {
     HttpOnTls,
     /// TLS, but the client ended the handshake: most often it does not trust the certificate, or calls by another name.
     Untrusted,
+    /// A web page of another site called.
+    ForeignOrigin,
+    /// A page was asked for under a name that is not the gateway's.
+    ForeignHost,
+    /// A key was sent that looks like a real one, and that nobody needs.
+    OwnKey,
 }
 
 /// One caller's mistake.
 #[derive(Clone, Debug)]
 pub struct Mistake {
-    /// What was spoken.
+    /// What was done.
     pub kind: Kind,
     /// Who: a login and a node; empty when the tailnet does not know.
     pub login: Arc<str>,
@@ -66,6 +72,9 @@ impl Kind {
             Self::TlsOnHttp => "tls_on_http",
             Self::HttpOnTls => "http_on_tls",
             Self::Untrusted => "handshake_refused",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::ForeignHost => "foreign_host",
+            Self::OwnKey => "own_key",
         }
     }
 }

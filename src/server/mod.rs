@@ -125,6 +125,12 @@ enum Signal {
     End,
 }
 
+/// The beginning of a header line, for people.
+fn shown(headers: &http::HeaderMap, name: &header::HeaderName) -> String {
+    let text = headers.get(name).and_then(|value| value.to_str().ok());
+    text.unwrap_or_default().chars().take(PATH_TOLD).collect()
+}
+
 impl<W: WhoIs> std::fmt::Debug for Server<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
@@ -186,9 +192,13 @@ impl<W: WhoIs> Server<W> {
         let service = {
             let (server, asked) = (Arc::clone(&self), Arc::clone(&asked));
             service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
+                let first = !asked.swap(true, Ordering::Relaxed);
                 let (server, accepted_as) = (Arc::clone(&server), accepted_as.clone());
-                async move { Ok::<_, Infallible>(server.answer(port, peer, accepted_as, request).await) }
+                async move {
+                    Ok::<_, Infallible>(
+                        server.answer(port, peer, accepted_as, first, request).await,
+                    )
+                }
             })
         };
         let builder = builder(&config);
@@ -248,6 +258,7 @@ impl<W: WhoIs> Server<W> {
         port: Port,
         peer: SocketAddr,
         accepted_as: Result<NodeId, Unidentified>,
+        first: bool,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
@@ -289,10 +300,21 @@ impl<W: WhoIs> Server<W> {
             Err(refusal) => {
                 let failure = Failure::ForeignOrigin;
                 self.metrics.refused(failure.facts().reason);
+                let (kind, name) = match refusal {
+                    guard::Refusal::Origin => (Kind::ForeignOrigin, header::ORIGIN),
+                    guard::Refusal::Host => (Kind::ForeignHost, header::HOST),
+                };
+                self.mistakes
+                    .note(kind, Some(&caller), shown(request.headers(), &name));
                 tracing::warn!(login = %caller.login, %refusal, "request refused");
                 return refuse(&failure, dialect, RequestId::new());
             }
         };
+        // Once for each connection: looking at the list takes a lock.
+        if first && dialect.is_some() && guard::brings_key(request.headers(), &config) {
+            self.mistakes
+                .note(Kind::OwnKey, Some(&caller), String::new());
+        }
         let limit = config.gateway.limits.head_bytes;
         if head_size(&request) > limit {
             let failure = Failure::HeadTooLarge(limit);

@@ -81,6 +81,15 @@ impl Store {
         super::reprice::preview(&self.files.main, scope, pricer)
     }
 
+    /// When the oldest request that is kept began.
+    pub fn oldest(&self) -> Result<Option<Timestamp>, ReadError> {
+        self.files.main.read(|read| {
+            let requests = read.open_table(schema::REQUESTS)?;
+            let first = requests.first()?;
+            Ok(first.map(|(id, _)| RequestId(id.value()).time()))
+        })
+    }
+
     /// Requests that match, newest first, at most `limit`; `cursor` is the `next` of the page before.
     pub fn requests(
         &self,

@@ -105,6 +105,8 @@ pub struct Status {
     pub cert_domains: Option<Vec<String>>,
     /// What is wrong, for people.
     pub health: Option<Vec<String>>,
+    /// The other nodes, when they were asked for.
+    pub peer: Option<HashMap<String, PeerNode>>,
 }
 
 /// The node itself, as the tailnet knows it.
@@ -123,6 +125,18 @@ pub struct OwnNode {
     pub key_expiry: Option<String>,
     /// Whether the control server sees the node.
     pub online: bool,
+}
+
+/// Another node, as the own node lists it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PeerNode {
+    /// FQDN with a trailing dot.
+    #[serde(rename = "DNSName")]
+    pub dns_name: String,
+    /// Its addresses.
+    #[serde(rename = "TailscaleIPs")]
+    pub addresses: Option<Vec<IpAddr>>,
 }
 
 /// The tailnet.

@@ -185,6 +185,13 @@ impl Node {
         localapi::answer(status, &body)
     }
 
+    /// The other nodes that it knows.
+    pub async fn peers(&self) -> Result<Vec<localapi::PeerNode>, LocalApiError> {
+        let (status, body) = self.question(c"GET", "status".to_owned()).await?;
+        let answer: Status = localapi::answer(status, &body)?;
+        Ok(answer.peer.unwrap_or_default().into_values().collect())
+    }
+
     /// The node's metrics, in Prometheus' text format.
     pub async fn user_metrics(&self) -> Result<String, LocalApiError> {
         let (status, body) = self.question(c"GET", "usermetrics".to_owned()).await?;

@@ -115,7 +115,7 @@ async fn a_full_disk_stops_no_request_is_said_everywhere_and_loses_nothing() {
     let doctor_text = String::from_utf8(doctor.stdout).unwrap();
     assert!(!doctor.status.success());
     assert!(
-        doctor_text.contains("FAIL  store:") && doctor_text.contains("free space"),
+        doctor_text.contains("FAIL  store.writing:") && doctor_text.contains("free space"),
         "{doctor_text}"
     );
     let samples = scrape(&gateway).await;

@@ -209,7 +209,10 @@ async fn both_versions_of_http_are_served_and_recorded_as_on_the_other_port() {
     let health: serde_json::Value = serde_json::from_slice(&health.stdout).unwrap();
     assert_eq!(health["https"], "ok");
     let said = doctor(&gateway).await;
-    assert!(said.contains("ok    https: certificate from"), "{said}");
+    assert!(
+        said.contains("ok    https.certificate: certificate from"),
+        "{said}"
+    );
     assert!(
         metrics(&gateway)
             .await
@@ -284,7 +287,7 @@ async fn a_new_certificate_is_taken_while_a_stream_runs() {
     assert_eq!(authority.shown(&address).await, first);
     let said = doctor(&gateway).await;
     assert!(
-        said.contains("warn  https: ") && said.contains("do not fit"),
+        said.contains("warn  https.certificate: ") && said.contains("do not fit"),
         "{said}"
     );
     std::fs::write(authority.dir.path().join("cert.pem"), good).unwrap();
@@ -314,7 +317,7 @@ async fn an_expired_certificate_is_reported_and_an_unreadable_one_is_no_start() 
     assert!(refused.unwrap_err().to_string().contains("expired"));
     let said = doctor(&gateway).await;
     assert!(
-        said.contains("FAIL  https: the certificate from")
+        said.contains("FAIL  https.certificate: the certificate from")
             && said.contains("expired at 2021-01-01"),
         "{said}"
     );
@@ -392,7 +395,7 @@ async fn tls_on_the_http_port_gets_an_alert_and_doctor_knows_whose_it_was() {
     assert!(refused.unwrap_err().to_string().contains("ProtocolVersion"));
     let said = doctor(&gateway).await;
     for words in [
-        "warn  client: dev@example.com on localhost asked for https on the port for http, 4 times",
+        "warn  client.https_on_http: dev@example.com on localhost asked for https on the port for http, 4 times",
         "set the client's address to http://localhost, or start the gateway with --tls",
     ] {
         assert!(said.contains(words), "{words}\n{said}");

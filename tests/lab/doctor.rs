@@ -14,9 +14,9 @@ async fn a_healthy_gateway_is_called_healthy() {
     let (well, text) = doctor_says(&world.gateway, &[]).await;
     assert!(well, "{text}");
     for line in [
-        "ok    node: running as ai",
-        "ok    provider anthropic: answers (200)",
-        "ok    provider openai: answers (200)",
+        "ok    node.state: running as ai",
+        "ok    provider.http anthropic: answers (200)",
+        "ok    provider.http openai: answers (200)",
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }

@@ -51,7 +51,7 @@ async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_
     assert_eq!(told["node"], "needs_login");
     let (well, text) = doctor_says(&gateway, &[]).await;
     assert!(!well);
-    assert!(text.contains("FAIL  node: not logged in"), "{text}");
+    assert!(text.contains("FAIL  node.state: not logged in"), "{text}");
     lab.post("/auth/complete", json!({"url": again})).await;
     serving_times(&gateway, 2).await;
     await_node(&lab, "ai", "ready").await;

@@ -9,12 +9,13 @@ use crate::{
     cli::RunArgs,
     identity::{WhoIs, dev::DevWhoIs},
     provider::client::Dial,
+    record::Timestamp,
     server::{Names, NodeMetrics, Tls},
     shutdown::Tasks,
     tailnet::localapi,
 };
 use anyhow::Context as _;
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 #[cfg(feature = "tailnet")]
 mod tailnet;
@@ -33,6 +34,53 @@ pub enum NodeView {
     /// A node of a tailnet.
     #[cfg(feature = "tailnet")]
     Tailnet(Own),
+}
+
+/// What the node says of itself, and what it was started with: for `doctor`.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    /// The name that was asked for.
+    pub wanted: String,
+    /// The control server.
+    pub control_url: String,
+    /// Where a person can log the node in; empty when nobody has to.
+    pub login_url: String,
+    /// Its own answer; none when it gives none.
+    pub status: Option<localapi::Status>,
+    /// Since when the control server has not been heard, to half a minute.
+    pub unheard: Option<Timestamp>,
+}
+
+impl NodeFacts {
+    /// When the node's key expires, as it says now; the control plane's zero time is never.
+    pub fn key_expiry(&self) -> Option<Timestamp> {
+        let own = self.status.as_ref()?.own.as_ref()?;
+        let time = Timestamp::parse(own.key_expiry.as_deref()?)?;
+        (time.0 > 0).then_some(time)
+    }
+}
+
+/// How a peer is reached.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The peer's address on the direct path; empty = through a relay.
+    pub endpoint: String,
+    /// The relay.
+    pub relay: String,
+    /// The round trip.
+    pub seconds: f64,
+}
+
+impl Path {
+    /// Whether the path goes through a relay.
+    pub fn is_relayed(&self) -> bool {
+        self.endpoint.is_empty()
+    }
+
+    /// The round trip in milliseconds, as people write it.
+    pub fn milliseconds(&self) -> String {
+        format!("{:.0}", self.seconds * 1000.0)
+    }
 }
 
 /// Who is asked for identities.
@@ -134,8 +182,61 @@ impl NodeView {
         }
     }
 
+    /// What the node says of itself; none without a node.
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
+    pub async fn facts(&self) -> Option<NodeFacts> {
+        match self {
+            Self::Dev { .. } => None,
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => Some(own.facts().await),
+        }
+    }
+
+    /// The address of a peer, by its short or full name, or by the address itself.
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
+    pub async fn peer(&self, name: &str) -> Result<Option<IpAddr>, String> {
+        if let Ok(ip) = name.parse() {
+            return Ok(Some(ip));
+        }
+        match self {
+            Self::Dev { .. } => Ok(None),
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.peer(name).await,
+        }
+    }
+
+    /// Looks for the path to a peer.
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
+    pub async fn ping(&self, ip: IpAddr, limit: Duration) -> Result<Path, String> {
+        match self {
+            Self::Dev { .. } => Err(format!(
+                "there is no tailnet to reach {ip} in within {limit:?}"
+            )),
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.ping(ip, limit).await,
+        }
+    }
+
     /// When the node's key expires.
-    pub fn key_expiry(&self) -> Option<crate::record::Timestamp> {
+    pub fn key_expiry(&self) -> Option<Timestamp> {
         match self {
             Self::Dev { .. } => None,
             #[cfg(feature = "tailnet")]

@@ -1,6 +1,9 @@
 //! The node of a running gateway: joining it, and telling people where it stands.
 
-use super::super::{App, StateDir, notify};
+use super::{
+    super::{App, StateDir, notify},
+    NodeFacts, Path,
+};
 use crate::{
     cli::RunArgs,
     identity::watch::Touched,
@@ -30,14 +33,20 @@ pub struct Own {
     facts: Arc<RwLock<Facts>>,
     names: Names,
     wanted: String,
+    control_url: String,
     port: u16,
 }
+
+/// The control server when no other is named.
+const CONTROL_URL: &str = "https://controlplane.tailscale.com";
 
 /// What the node says of itself.
 #[derive(Clone, Debug, Default)]
 struct Facts {
     name: String,
     key_expiry: Option<Timestamp>,
+    /// Since when the control server has not been heard.
+    unheard: Option<Timestamp>,
     /// People were told that it serves, and nothing else since.
     told: bool,
 }
@@ -83,6 +92,10 @@ impl Own {
             facts: Arc::default(),
             names: names.clone(),
             wanted: args.hostname.clone(),
+            control_url: args
+                .control_url
+                .clone()
+                .unwrap_or_else(|| CONTROL_URL.to_owned()),
             port: args.port,
         })
     }
@@ -136,6 +149,48 @@ impl Own {
 
     pub(super) fn key_expiry(&self) -> Option<Timestamp> {
         self.facts.read().key_expiry
+    }
+
+    /// What the node says of itself.
+    pub(super) async fn facts(&self) -> NodeFacts {
+        let status = self.node.status().await.ok();
+        let login_url = match &*self.state.borrow() {
+            NodeState::NeedsLogin(Some(url)) => url.clone(),
+            _ => String::new(),
+        };
+        NodeFacts {
+            wanted: self.wanted.clone(),
+            control_url: self.control_url.clone(),
+            login_url,
+            status,
+            unheard: self.facts.read().unheard,
+        }
+    }
+
+    /// The address of a peer, by its short or full name.
+    pub(super) async fn peer(&self, name: &str) -> Result<Option<std::net::IpAddr>, String> {
+        let peers = self.node.peers().await.map_err(|error| error.to_string())?;
+        let wanted = name.trim_end_matches('.').to_lowercase();
+        let is_it = |full: &str| {
+            let full = full.trim_end_matches('.').to_lowercase();
+            full == wanted || full.split('.').next() == Some(&*wanted)
+        };
+        let found = peers.into_iter().find(|peer| is_it(&peer.dns_name));
+        Ok(found.and_then(|peer| peer.addresses?.first().copied()))
+    }
+
+    /// Looks for the path to a peer.
+    pub(super) async fn ping(&self, ip: std::net::IpAddr, limit: Duration) -> Result<Path, String> {
+        let answer = self.node.ping(ip, limit).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if !answer.err.is_empty() {
+            return Err(answer.err);
+        }
+        Ok(Path {
+            endpoint: answer.endpoint,
+            relay: answer.relay,
+            seconds: answer.latency_seconds,
+        })
     }
 
     pub(super) fn metrics_source(&self) -> NodeMetrics {
@@ -238,8 +293,11 @@ impl Own {
                 .into_iter()
                 .chain(addresses.iter().map(ToString::to_string)),
         );
+        let unheard =
+            (!own.online).then(|| self.facts.read().unheard.unwrap_or_else(Timestamp::now));
         let facts = Facts {
             name: short.clone(),
+            unheard,
             key_expiry: own.key_expiry.as_deref().and_then(expiry),
             told: true,
         };

@@ -3,7 +3,7 @@
 //! Owns: the connector below TLS (plain TCP, outbound proxy, tailnet) and the TLS configuration.
 //! Must not know: requests.
 
-use super::{Network, Options};
+use super::{Network, Options, blame::Unresolved};
 use crate::{config::address::is_local, tailnet::Io};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
@@ -154,7 +154,8 @@ impl Service<Name> for Resolver {
         let found = self.inner.call(name);
         Box::pin(async move {
             let (allowed, refused): (Vec<_>, Vec<_>) = found
-                .await?
+                .await
+                .map_err(|error| Unresolved::error(&error))?
                 .partition(|addr| allow_local || !is_local(addr.ip()));
             if allowed.is_empty() && !refused.is_empty() {
                 return Err(io::Error::new(

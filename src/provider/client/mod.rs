@@ -5,9 +5,11 @@
 //! Must not know: callers, records. A provider marked `tailnet` is dialled through the node and never through the host's
 //! network; a request is sent again only when not one byte of it had been sent (hyper-util's rule for pooled connections).
 
+mod blame;
 mod body;
 mod connect;
 
+pub use blame::{Stage, TlsFault};
 pub use body::{Pieces, Upload, UploadError};
 pub use connect::{Dial, DialFuture};
 
@@ -64,9 +66,9 @@ pub struct Client {
 /// Why a request got no response.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No connection: name, TCP, TLS or tailnet.
+    /// No connection, and how far it got: name, TCP or tailnet, TLS.
     #[error("no connection: {0}")]
-    Connect(String),
+    Connect(String, Stage),
     /// The connection broke before the response head.
     #[error("the connection broke before the response: {0}")]
     Broken(String),
@@ -115,7 +117,7 @@ impl Client {
         pool.request(request).await.map_err(|error| {
             let text = causes(&error);
             if error.is_connect() {
-                SendError::Connect(text)
+                SendError::Connect(text, blame::stage(&error))
             } else {
                 SendError::Broken(text)
             }

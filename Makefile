@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench bench-pages screenshots docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench bench-peers bench-micro instructions bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,7 +43,7 @@ check: ## Formatting, lints, documentation, licences: no test is run
 	@cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
-	for module in vendor/libtailscale tests/tailnet-lab; do
+	for module in vendor/libtailscale tests/tailnet-lab bench/go-proxy; do
 	  (cd $$module && test -z "$$(gofmt -l .)" && go vet ./...)
 	done
 	scripts/licences
@@ -85,10 +85,24 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
 
-bench: build lab ## What the gateway costs, beside direct calls; BENCH="--write --what NAME" keeps the table
+bench: build lab ## What the gateway costs, beside direct calls and Go's proxy; BENCH="--write --what NAME" keeps the table
 	@scripts/setup test
 	@cargo build --release --locked -p provider -p load
-	scripts/in-namespace scripts/bench --bin $(BIN)/release --lab $(LAB) $(BENCH)
+	(cd bench/go-proxy && go build -trimpath -o ../../bin/go-proxy .)
+	scripts/in-namespace scripts/bench --bin $(BIN)/release --lab $(LAB) --go-proxy bin/go-proxy $(BENCH)
+
+bench-peers: build ## The same beside other gateways, as far as a package manager has them; BENCH=--write keeps the table
+	@scripts/setup test
+	@cargo build --release --locked -p provider -p load
+	scripts/fetch-peers .cache/peers
+	scripts/in-namespace scripts/bench --bin $(BIN)/release --peers .cache/peers $(BENCH)
+
+bench-micro: ## Parts of the hot path, each by itself
+	@cargo bench --locked --no-default-features --bench micro
+
+instructions: ## Instructions of the same parts, counted by callgrind and compared with bench/instructions.json
+	@scripts/setup check
+	@scripts/instructions
 
 bench-pages: build ## How long every page takes over a million requests; BENCH=--write keeps the table
 	@cargo build --release --locked --example history

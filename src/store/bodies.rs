@@ -119,15 +119,14 @@ impl Thread<'_> {
     }
 
     fn store(&mut self, batch: &[(RequestId, Capture)]) -> Result<(), WriteError> {
-        let mut packer = std::mem::replace(&mut self.packer, Packer::new());
-        let result = self.change(|file| {
+        let packer = &mut self.packer;
+        let live = self.captures.attempt(|file| {
             let prepared =
-                captures::prepare(file, &mut packer, batch).map_err(super::ReadError::into_redb)?;
-            let live = captures::store(file, &mut packer, &prepared)?;
-            Ok((0, live))
-        });
-        self.packer = packer;
-        result.map(drop)
+                captures::prepare(file, packer, batch).map_err(super::ReadError::into_redb)?;
+            captures::store(file, packer, &prepared)
+        })?;
+        self.shared.live_bytes.store(live, Relaxed);
+        Ok(())
     }
 
     /// Removes what is too old or too much, in small transactions.

@@ -5,36 +5,48 @@
 //! long (hashing, compression) happens before the transaction opens.
 //! In: captures, secrets already redacted. Out: the same bytes. Must not know: threads, records.
 
-use super::codec::{Packer, decode, encode, unpack};
+use super::codec::{Packer, as_binary, decode, encode, unpack};
 use super::file::{File, ReadError};
 use super::schema::{CAPTURE_META, CAPTURES, SEGMENT_BYTES, SEGMENT_REFERENCES, SEGMENTS};
 use super::segment::each_segment;
 use crate::record::{Capture, CapturedBody, RequestId};
+use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 type Hash = [u8; 32];
 
+/// Bodies up to this size stand in the row itself: too small to share much, and a segment costs three rows more.
+const INLINE_REQUEST: usize = 4 << 10;
+/// What a model has said is said once: nothing to share unless it is long.
+const INLINE_RESPONSE: usize = 32 << 10;
+
 /// One request's row.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Row {
-    request_head: Vec<(String, String)>,
-    response_head: Vec<(String, String)>,
+struct Row<Head> {
+    request_head: Head,
+    response_head: Head,
     request: BodyRow,
     response: BodyRow,
 }
 
-/// One body: runs of segment numbers (first, how many), in order.
+/// A head that was read.
+type OwnHead = Vec<(String, String)>;
+
+/// One body: its bytes, or runs of segment numbers (first, how many), in order.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct BodyRow {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     runs: Vec<(u64, u64)>,
+    #[serde(default, with = "as_binary", skip_serializing_if = "Bytes::is_empty")]
+    bytes: Bytes,
     truncated: bool,
     size: u64,
 }
 
 impl BodyRow {
-    fn new(numbers: &[u64], body: &CapturedBody) -> Self {
+    fn new(body: &CapturedBody, numbers: &[u64], bytes: Bytes) -> Self {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for &number in numbers {
             match runs.last_mut() {
@@ -44,6 +56,7 @@ impl BodyRow {
         }
         Self {
             runs,
+            bytes,
             truncated: body.truncated,
             size: body.size,
         }
@@ -58,36 +71,44 @@ impl BodyRow {
 
 /// Captures that are hashed and compressed, ready for a transaction.
 #[derive(Debug, Default)]
-pub(super) struct Prepared {
-    captures: Vec<PreparedCapture>,
+pub(super) struct Prepared<'a> {
+    captures: Vec<PreparedCapture<'a>>,
     /// Segments that the file does not have yet.
     new: HashMap<Hash, Vec<u8>>,
 }
 
 #[derive(Debug)]
-struct PreparedCapture {
+struct PreparedCapture<'a> {
     id: RequestId,
-    capture: Capture,
-    request: Vec<Hash>,
-    response: Vec<Hash>,
+    capture: &'a Capture,
+    request: PreparedBody,
+    response: PreparedBody,
+}
+
+/// Where a body goes.
+#[derive(Debug)]
+enum PreparedBody {
+    Row(Bytes),
+    Segments(Vec<Hash>),
 }
 
 /// Hashes the bodies and compresses what the file lacks. Only the thread that writes the file may call this.
-pub(super) fn prepare(
+pub(super) fn prepare<'a>(
     file: &File,
     packer: &mut Packer,
-    captures: &[(RequestId, Capture)],
-) -> Result<Prepared, ReadError> {
+    captures: &'a [(RequestId, Capture)],
+) -> Result<Prepared<'a>, ReadError> {
     file.read(|read| {
         let known = read.open_table(SEGMENTS)?;
         let mut prepared = Prepared::default();
         for (id, capture) in captures {
-            let mut hashes = [Vec::new(), Vec::new()];
-            let mut failed = None;
-            for (body, hashes) in [&capture.request, &capture.response]
-                .into_iter()
-                .zip(&mut hashes)
-            {
+            let mut place = |body: &CapturedBody, inline: usize| {
+                let length: usize = body.chunks.iter().map(Bytes::len).sum();
+                if length <= inline {
+                    return Ok(PreparedBody::Row(joined(body, length)));
+                }
+                let mut hashes = Vec::new();
+                let mut failed = None;
                 each_segment(body, |bytes| {
                     let hash = *blake3::hash(bytes).as_bytes();
                     hashes.push(hash);
@@ -101,14 +122,13 @@ pub(super) fn prepare(
                         }
                     }
                 });
-            }
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            let [request, response] = hashes;
+                failed.map_or(Ok(PreparedBody::Segments(hashes)), Err)
+            };
+            let request = place(&capture.request, INLINE_REQUEST)?;
+            let response = place(&capture.response, INLINE_RESPONSE)?;
             prepared.captures.push(PreparedCapture {
                 id: *id,
-                capture: capture.without_bodies(),
+                capture,
                 request,
                 response,
             });
@@ -117,19 +137,15 @@ pub(super) fn prepare(
     })
 }
 
-impl Capture {
-    /// Heads, and what is known about the bodies, without their bytes.
-    fn without_bodies(&self) -> Self {
-        let bare = |body: &CapturedBody| CapturedBody {
-            truncated: body.truncated,
-            size: body.size,
-            ..CapturedBody::default()
-        };
-        Self {
-            request_head: self.request_head.clone(),
-            response_head: self.response_head.clone(),
-            request: bare(&self.request),
-            response: bare(&self.response),
+/// The bytes of a body in one piece.
+fn joined(body: &CapturedBody, length: usize) -> Bytes {
+    match body.chunks.as_slice() {
+        [] => Bytes::new(),
+        [one] => one.clone(),
+        many => {
+            let mut whole = Vec::with_capacity(length);
+            many.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+            whole.into()
         }
     }
 }
@@ -198,20 +214,25 @@ impl<'t> Tables<'t> {
 
     fn insert(
         &mut self,
-        capture: &PreparedCapture,
+        capture: &PreparedCapture<'_>,
         new: &HashMap<Hash, Vec<u8>>,
         packer: &mut Packer,
     ) -> Result<(), redb::Error> {
         if self.captures.get(capture.id.0)?.is_some() {
             return Ok(());
         }
-        let request = self.refer(&capture.request, new)?;
-        let response = self.refer(&capture.response, new)?;
+        let mut place = |body: &CapturedBody, prepared: &PreparedBody| match prepared {
+            PreparedBody::Row(bytes) => Ok(BodyRow::new(body, &[], bytes.clone())),
+            PreparedBody::Segments(hashes) => {
+                let numbers = self.refer(hashes, new)?;
+                Ok::<_, redb::Error>(BodyRow::new(body, &numbers, Bytes::new()))
+            }
+        };
         let row = Row {
-            request_head: capture.capture.request_head.clone(),
-            response_head: capture.capture.response_head.clone(),
-            request: BodyRow::new(&request, &capture.capture.request),
-            response: BodyRow::new(&response, &capture.capture.response),
+            request: place(&capture.capture.request, &capture.request)?,
+            response: place(&capture.capture.response, &capture.response)?,
+            request_head: &capture.capture.request_head,
+            response_head: &capture.capture.response_head,
         };
         let row = packer.pack(&encode(&row));
         self.live += row.len() as u64;
@@ -267,7 +288,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn read_row(packed: &[u8]) -> Result<Row, ReadError> {
+fn read_row(packed: &[u8]) -> Result<Row<OwnHead>, ReadError> {
     Ok(decode("captures", &unpack("captures", packed)?)?)
 }
 
@@ -275,7 +296,7 @@ fn read_row(packed: &[u8]) -> Result<Row, ReadError> {
 pub(super) fn store(
     file: &File,
     packer: &mut Packer,
-    prepared: &Prepared,
+    prepared: &Prepared<'_>,
 ) -> Result<u64, redb::Error> {
     file.write(|write| {
         let mut tables = Tables::open(write)?;
@@ -342,7 +363,7 @@ pub(super) fn read(file: &File, id: RequestId) -> Result<Option<Capture>, ReadEr
         let row = read_row(row.value())?;
         let segments = read.open_table(SEGMENT_BYTES)?;
         let rebuild = |body: &BodyRow| -> Result<CapturedBody, ReadError> {
-            let mut whole = Vec::new();
+            let mut whole = body.bytes.to_vec();
             for number in body.numbers() {
                 let packed = segments.get(number)?.ok_or_else(|| super::codec::BadRow {
                     table: "segment_bytes",

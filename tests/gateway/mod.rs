@@ -9,6 +9,7 @@ mod connect;
 mod credentials;
 mod discovery;
 mod failures;
+mod faults;
 mod formats;
 mod lifecycle;
 mod otlp;

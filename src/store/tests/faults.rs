@@ -173,6 +173,29 @@ async fn a_full_disk_is_said_and_survived_and_nothing_counts_twice() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_is_in_nobodys_way() {
+    let disk = Disk::new();
+    let (store, writer, _) = open_on(&disk, OpenOptions::default());
+    writer.flush().await.unwrap();
+    let hanging = disk.hang();
+    // That this returns is the test: what it hands over waits in memory, and the writing threads at the disk.
+    for number in 0..500 {
+        writer.start(&record(id(10, number)));
+        writer.finish(
+            finished(record(id(10, number))),
+            Some(capture(b"in", b"out")),
+        );
+    }
+    assert_eq!(store.totals().unwrap().requests, 0);
+    drop(hanging);
+    writer.flush().await.unwrap();
+    assert_eq!(store.totals().unwrap().requests, 500);
+    let stats = writer.stats();
+    assert_eq!((stats.lost_records, stats.lost_bodies), (0, 0));
+    check_sums(&store);
+}
+
+#[tokio::test]
 async fn without_a_disk_the_newest_events_are_kept_and_the_rest_counted() {
     let disk = Disk::new();
     let options = OpenOptions {

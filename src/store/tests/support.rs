@@ -140,6 +140,11 @@ impl Disk {
         self.faults.lock().left = count;
     }
 
+    /// Until what this returns is dropped, every write and sync hangs.
+    pub(super) fn hang(&self) -> impl Drop + '_ {
+        self.faults.lock()
+    }
+
     pub(super) fn operations(&self) -> u64 {
         self.faults.lock().done
     }

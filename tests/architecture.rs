@@ -10,7 +10,7 @@ use std::{
 
 /// Modules that everyone may import.
 const LEAVES: &[&str] = &[
-    "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
+    "build", "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
 ];
 
 /// `module → what it may import`, leaves aside.
@@ -66,12 +66,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config"]),
     ("connect", &["cli"]),
+    ("build", &[]),
+    ("init", &["cli", "config", "policy", "provider"]),
     (
         "doctor",
         &["app", "config", "identity", "policy", "provider", "server"],
     ),
     ("reprice", &["config", "price", "store"]),
-    ("control", &["app", "doctor", "reprice", "store"]),
+    ("erase", &["store"]),
+    ("backup", &["app", "store"]),
+    (
+        "control",
+        &["app", "backup", "doctor", "erase", "reprice", "store"],
+    ),
+    (
+        "upkeep",
+        &["app", "backup", "cli", "control", "erase", "store"],
+    ),
     (
         "app",
         &[
@@ -97,8 +108,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "app", "cli", "config", "connect", "control", "doctor", "metrics", "provider", "proxy",
-            "reprice", "server", "store",
+            "app", "cli", "config", "connect", "control", "doctor", "init", "metrics", "price",
+            "provider", "proxy", "reprice", "server", "store", "tailnet", "upkeep",
         ],
     ),
     ("lib", &[]),

@@ -15,6 +15,7 @@ pub use authorize::{
     VisibleModel, decide, may_read_metrics, may_read_pricing, role, stores, visible_models,
 };
 pub use explain::{Line, explain, open_to};
+pub(crate) use nearest::nearest;
 
 use crate::{
     config::{Provider, grant::Role},

@@ -10,7 +10,7 @@ const MOST: usize = 3;
 const LONGEST: usize = 128;
 
 /// The names most like the one asked for, if any is alike at all.
-pub(super) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     if asked.is_empty() || asked.len() > LONGEST {
         return Vec::new();
     }

@@ -9,6 +9,7 @@ mod credentials;
 mod discovery;
 mod failures;
 mod formats;
+mod init;
 mod lifecycle;
 mod otlp;
 mod protocols;
@@ -17,6 +18,7 @@ mod reprice;
 mod settings;
 mod streams;
 mod tls;
+mod upkeep;
 mod usage;
 mod wire;
 

@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak bench bench-peers bench-micro instructions bench-pages screenshots docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak reproducible bench bench-peers bench-micro instructions bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,9 +59,11 @@ test: lab ## Every test: unit, property, golden, in-process, and end to end on t
 	  cargo test --locked --workspace
 	$(MAKE) test-packaging
 
-test-packaging: ## The Debian package's life in a chroot, the tarball, the systemd unit
-	@cargo build --locked
+test-packaging: lab ## The Debian package's life in a chroot, the tarball, the systemd unit; and the operator's walk
+	@cargo build --locked -p aperture -p provider
 	tests/packaging/run $(BIN)/debug/aperture
+	scripts/check-kubernetes > /dev/null
+	scripts/in-namespace tests/packaging/walk --bin $(BIN)/debug --lab $(LAB)
 
 test-go: ## The Go side: the C library and the private tailnet
 	@# Modules are fetched before: where the tests run there is no network.
@@ -84,6 +86,9 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
+
+reproducible: setup ## Two optimised builds in two directories: the same, bit for bit?
+	@scripts/reproducible
 
 bench: build lab ## What the gateway costs, beside direct calls and Go's proxy; BENCH="--write --what NAME" keeps the table
 	@scripts/setup test

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 ///
 /// Without a subcommand the gateway runs: it joins the tailnet under --hostname and serves on its port 80 there.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "aperture", version = crate::VERSION, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(name = "aperture", version = crate::build::LINE, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -46,10 +46,35 @@ pub enum Command {
     /// Shows the difference by provider and model; only --apply writes. Works while the gateway runs, and without it. Counters
     /// on /metrics only go up: they keep what they counted.
     Reprice(RepriceArgs),
+    /// Write everything that was recorded into one archive, also while the gateway runs.
+    ///
+    /// The archive holds records, sessions, counters and bodies as they are at one moment. Without the configuration and the
+    /// node's key, unless they are asked for: both are secrets, and two gateways with one node key disturb each other.
+    Backup(BackupArgs),
+    /// Put a backup back into a state directory that no gateway uses.
+    ///
+    /// All of it is checked before anything is touched; what is there is replaced only with --force, and kept.
+    Restore(RestoreArgs),
+    /// Take out what is kept of a person: texts, bodies, sessions, their name. Figures stay, under nobody's name.
+    ///
+    /// Shows what would go; only --yes does it. Works while the gateway runs, and without it. Exits 1 when nothing is kept of
+    /// them.
+    Erase(EraseArgs),
     /// Show how a client is pointed at a gateway, or do it.
     ///
     /// Asks the gateway what you may use, and fills it in; without a gateway it shows the general form. Works on any machine.
     Connect(ConnectArgs),
+    /// Ask a few questions and write a first configuration; then say what to do next.
+    ///
+    /// Checks what can be checked: whether keys work, models exist, the document is sound. Every question has an argument; with
+    /// --unattended nothing is asked. Answers may come through a pipe. Nothing is written before the end.
+    Init(Box<InitArgs>),
+    /// Print the versions of this build and of what is in it.
+    Version {
+        /// One JSON document instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the JSON schema of the configuration.
     Schema,
     /// Print completions for a shell.
@@ -69,7 +94,7 @@ pub enum Command {
 }
 
 /// Where a gateway keeps its state.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct StateArgs {
     /// Directory of node key, database and configuration (default: $`STATE_DIRECTORY`, else $`XDG_STATE_HOME`/aperture).
     #[arg(long, env = "TS_STATE_DIR", value_name = "DIR")]
@@ -313,6 +338,137 @@ pub struct RepriceArgs {
     #[arg(long)]
     pub apply: bool,
     /// Print the difference as JSON, in pico-dollars.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InitArgs {
+    /// A provider: anthropic, openai, gemini, openrouter, bedrock, vertex, or ID=URL for a model server of your own. May be given
+    /// several times.
+    #[arg(long, value_delimiter = ',', value_name = "KIND|ID=URL")]
+    pub provider: Vec<String>,
+    /// Where a provider's key is: `env:NAME`, or `file:NAME` below --secrets-dir; for vertex a key file, or adc. A key itself is only
+    /// taken as an answer, since arguments are visible to other users.
+    #[arg(long, value_name = "PROVIDER=WHERE")]
+    pub key: Vec<String>,
+    /// A provider's models, by the exact names that clients send.
+    #[arg(long, value_name = "PROVIDER=MODEL,…")]
+    pub models: Vec<String>,
+    /// Another address for a provider, such as that of a proxy.
+    #[arg(long, value_name = "PROVIDER=URL")]
+    pub base_url: Vec<String>,
+    /// Region, for bedrock and vertex.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Project, for vertex.
+    #[arg(long, value_name = "PROJECT")]
+    pub project: Option<String>,
+    /// Login of an admin: you, first of all. May be given several times.
+    #[arg(long, value_delimiter = ',', value_name = "LOGIN")]
+    pub admin: Vec<String>,
+    /// Who may use it: * (the default), or logins, group:NAME and tag:NAME, separated by commas.
+    #[arg(long, value_name = "WHO")]
+    pub users: Option<String>,
+    /// Models that only --premium-users (and admins) may use, separated by commas.
+    #[arg(long, value_name = "MODEL,…")]
+    pub premium_models: Option<String>,
+    /// Who may use --premium-models.
+    #[arg(long, value_name = "WHO")]
+    pub premium_users: Option<String>,
+    /// Tags of machines that may use --ci-models.
+    #[arg(long, value_name = "TAG,…")]
+    pub ci: Option<String>,
+    /// Models for --ci.
+    #[arg(long, value_name = "MODEL,…")]
+    pub ci_models: Option<String>,
+    /// The gateway's name on the tailnet.
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// The document to write (default: aperture.hujson in the state directory).
+    #[arg(long, env = "APERTURE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory below which `file:` secrets are read.
+    #[arg(long, env = "CREDENTIALS_DIRECTORY", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Permit providers on this host's own loopback and link-local addresses.
+    #[arg(long, env = "APERTURE_ALLOW_LOCAL_UPSTREAMS")]
+    pub allow_local_upstreams: bool,
+    /// Ask nothing: what no argument says takes its default, or is missing.
+    #[arg(long)]
+    pub unattended: bool,
+    /// Ask no provider, and look for no key: for a document that another machine will use.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Replace a document that is there; it is kept as a backup beside.
+    #[arg(long)]
+    pub force: bool,
+    /// Print the document instead of writing it.
+    #[arg(long, conflicts_with = "force")]
+    pub print: bool,
+}
+
+/// Arguments of `backup`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupArgs {
+    /// The archive to write, NAME.tar.zst; for a directory, one with the time in its name. Its file system needs room for an
+    /// uncompressed copy, too.
+    #[arg(value_name = "FILE|DIR")]
+    pub to: PathBuf,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Leave out the bodies of requests and responses.
+    #[arg(long)]
+    pub no_captures: bool,
+    /// Put the configuration in, with the keys that are written in it.
+    #[arg(long)]
+    pub with_config: bool,
+    /// The configuration document (default: the one that the running gateway uses, else aperture.hujson in the state
+    /// directory).
+    #[arg(long, value_name = "FILE", requires = "with_config")]
+    pub config: Option<PathBuf>,
+    /// Put the node's key in: for moving the gateway to another machine.
+    #[arg(long)]
+    pub with_node_state: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArgs {
+    /// The archive.
+    pub file: PathBuf,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Replace what is there; it is kept in before-restore/.
+    #[arg(long)]
+    pub force: bool,
+    /// Leave a configuration and a node key that are in the archive there.
+    #[arg(long)]
+    pub data_only: bool,
+    /// Only check that the archive is whole, and say what is in it.
+    #[arg(long, conflicts_with_all = ["force", "data_only"])]
+    pub check: bool,
+}
+
+/// Arguments of `erase`.
+#[derive(Args, Clone, Debug)]
+pub struct EraseArgs {
+    /// The person's login, or stable key (as `aperture export` shows it), or the tags of a node, joined by commas.
+    #[arg(long, value_name = "USER")]
+    pub user: String,
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Erase, instead of only showing what would go.
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON document instead of text.
     #[arg(long)]
     pub json: bool,
 }

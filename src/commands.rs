@@ -6,17 +6,21 @@
 
 use crate::{
     app,
+    build::Facts,
     cli::{
-        CheckArgs, Cli, Command, ConnectArgs, DoctorArgs, ExportArgs, ExportFormat, ExportWhat,
-        HealthArgs, LogFormat, RepriceArgs, RunArgs,
+        CheckArgs, Cli, Command, ConnectArgs, DoctorArgs, EraseArgs, ExportArgs, ExportFormat,
+        ExportWhat, HealthArgs, InitArgs, LogFormat, RepriceArgs, RunArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     connect,
     control::{ControlClient, ControlError},
-    doctor, metrics, reprice, server,
+    doctor, init, metrics, price, reprice, server,
     store::{
-        ExportOptions, Format, OpenOptions, RepriceScope, Store, What, export as write_export,
+        ExportOptions, Format, OpenOptions, RepriceScope, SCHEMA_VERSION, Store, What,
+        export as write_export,
     },
+    tailnet::LIBRARY_VERSION,
+    upkeep,
 };
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -46,7 +50,12 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Some(Command::Health(args)) => health(&args).await,
         Some(Command::Export(args)) => export(&args).await,
         Some(Command::Reprice(args)) => price_again(&args).await,
+        Some(Command::Backup(args)) => said(upkeep::backup(&args).await),
+        Some(Command::Restore(args)) => said(upkeep::restore(&args).await),
+        Some(Command::Erase(args)) => erase(&args).await,
         Some(Command::Connect(args)) => connect(&args).await,
+        Some(Command::Init(args)) => initialise(*args).await,
+        Some(Command::Version { json }) => version(json),
         Some(Command::Schema) => print(&format!("{:#}\n", config::json_schema())),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
@@ -259,6 +268,67 @@ async fn price_again(args: &RepriceArgs) -> anyhow::Result<ExitCode> {
         print(&format!("{}\n", serde_json::to_string_pretty(&report)?))
     } else {
         print(&report.to_string())
+    }
+}
+
+async fn erase(args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let (text, found) = upkeep::erase(args).await?;
+    print(&text)?;
+    Ok(code(found))
+}
+
+fn said(text: anyhow::Result<String>) -> anyhow::Result<ExitCode> {
+    print(&text?)
+}
+
+async fn initialise(args: InitArgs) -> anyhow::Result<ExitCode> {
+    let path = match &args.config {
+        Some(path) => path.clone(),
+        None => app::state_dir(args.state.state_dir.as_deref())?.join("aperture.hujson"),
+    };
+    let echo = init::Echo::default();
+    let (ours, handle) = (echo.clone(), tokio::runtime::Handle::current());
+    // Waits for a person, and for providers.
+    let asking = tokio::task::spawn_blocking(move || {
+        let (mut input, mut out) = (std::io::stdin().lock(), std::io::stderr());
+        let environment = Environment::from_process();
+        init::run(
+            &args,
+            &path,
+            &environment,
+            &mut input,
+            &mut out,
+            &ours,
+            &handle,
+        )
+    });
+    let made = tokio::select! {
+        made = asking => made.context("the questions ended")??,
+        _ = tokio::signal::ctrl_c() => {
+            echo.on();
+            anyhow::bail!("interrupted: nothing was written");
+        }
+    };
+    let text = match &made.path {
+        Some(path) => format!("wrote {} (only you may read it)\n", path.display()),
+        None => format!("{}\n", made.document),
+    };
+    print(&text)?;
+    if let Some(backup) = &made.backup {
+        print(&format!("what was there before: {}\n", backup.display()))?;
+    }
+    if made.path.is_some() {
+        print(&format!("\n{}", made.next))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn version(json: bool) -> anyhow::Result<ExitCode> {
+    let facts = Facts::new(SCHEMA_VERSION, LIBRARY_VERSION, price::VERSION);
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&facts)?))
+    } else {
+        print(&facts.to_string())
     }
 }
 

@@ -1,11 +1,18 @@
 //! The control socket: how other commands on the same host talk to a running gateway.
 //!
 //! Owns: `control.sock` in the state directory (mode 0600): the server side inside the gateway and the client side for
-//! `health`, `doctor`, `export` and `reprice`. Whoever can open it owns the state directory anyway; nothing here is on the network.
+//! `health`, `doctor`, `export`, `reprice`, `backup` and `erase`. Whoever can open it owns the state directory anyway; nothing here is on the network.
 //! In: small HTTP requests. Out: JSON, or an export as a stream.
 //! Must not know: how the answers are made.
 
-use crate::{app::App, doctor, reprice, shutdown::Tasks, store::ExportOptions};
+use crate::{
+    app::App,
+    backup, doctor, erase,
+    record::Timestamp,
+    reprice,
+    shutdown::Tasks,
+    store::{AuditAction, AuditEntry, ExportOptions, Snapshot},
+};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode, header};
@@ -110,20 +117,70 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
                 Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
             }
         }
+        (&Method::GET, "/backup") => {
+            let captures = query("captures").as_deref() != Some("no");
+            app.writer.audit(AuditEntry {
+                at: Timestamp::now(),
+                who: "host".to_owned(),
+                login: String::new(),
+                action: AuditAction::Exported,
+                subject: "backup".to_owned(),
+                detail: if captures {
+                    "with bodies"
+                } else {
+                    "without bodies"
+                }
+                .to_owned(),
+            });
+            match app.writer.snapshot(captures).await {
+                Ok(snapshot) => rows(app, snapshot),
+                Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            }
+        }
+        (&Method::POST, "/erase") => {
+            match serde_json::from_str(&query("options").unwrap_or_default()) {
+                Ok(options) => match erase::run(options, &app.store, &app.writer).await {
+                    Ok(report) => json(StatusCode::OK, &report),
+                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+                },
+                Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+            }
+        }
         _ => text(StatusCode::NOT_FOUND, "unknown control request".into()),
     }
 }
 
-/// Streams an export; its reader decides the pace.
+/// Streams an export.
 fn export(app: &Arc<App>, options: ExportOptions) -> Response<Body> {
-    let (sender, receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
     let store = app.store.clone();
-    // Bounded by the channel: a reader that stops stops the export.
+    streamed(move |out| {
+        crate::store::export(&store, &options, out).map_err(io::Error::other)?;
+        Ok(())
+    })
+}
+
+/// Streams every row for a backup.
+fn rows(app: &Arc<App>, snapshot: Snapshot) -> Response<Body> {
+    let path = app.live.path();
+    // The command may run in another directory.
+    let head = backup::Head::new(Some(
+        std::path::absolute(path).unwrap_or_else(|_| path.into()),
+    ));
+    streamed(move |out| {
+        out.write_all(&head.to_line())?;
+        snapshot.write(out).map_err(io::Error::other)
+    })
+}
+
+/// Sends what a function writes; the reader decides the pace.
+fn streamed(
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+) -> Response<Body> {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
+    // Bounded by the channel: a reader that stops stops the writing.
     drop(tokio::task::spawn_blocking(move || {
         let mut out = io::BufWriter::with_capacity(64 << 10, ChannelWriter(sender.clone()));
-        let result = crate::store::export(&store, &options, &mut out)
-            .map_err(io::Error::other)
-            .and_then(|_lines| io::Write::flush(&mut out));
+        let result = write(&mut out).and_then(|()| io::Write::flush(&mut out));
         if let Err(error) = result {
             let _ = sender.blocking_send(Err(error));
         }

@@ -29,6 +29,8 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
+pub mod build;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -39,8 +41,10 @@ mod diff;
 pub mod doctor;
 pub mod editor;
 pub mod endpoint;
+pub mod erase;
 pub mod harden;
 pub mod identity;
+pub mod init;
 pub mod metrics;
 pub mod otlp;
 pub mod policy;
@@ -56,6 +60,7 @@ pub mod shutdown;
 pub mod store;
 pub mod tailnet;
 pub mod tap;
+pub mod upkeep;
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

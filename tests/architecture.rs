@@ -10,7 +10,7 @@ use std::{
 
 /// Modules that everyone may import.
 const LEAVES: &[&str] = &[
-    "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
+    "build", "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
 ];
 
 /// `module → what it may import`, leaves aside.
@@ -66,6 +66,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config"]),
     ("connect", &["cli"]),
+    ("build", &[]),
+    ("init", &["cli", "config", "policy", "provider"]),
     (
         "doctor",
         &[
@@ -73,7 +75,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("reprice", &["config", "price", "store"]),
-    ("control", &["app", "doctor", "reprice", "store"]),
+    ("erase", &["store"]),
+    ("backup", &["app", "store"]),
+    (
+        "control",
+        &["app", "backup", "doctor", "erase", "reprice", "store"],
+    ),
+    (
+        "upkeep",
+        &["app", "backup", "cli", "control", "erase", "store"],
+    ),
     (
         "app",
         &[
@@ -99,8 +110,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "api", "app", "cli", "config", "connect", "control", "doctor", "metrics", "provider",
-            "proxy", "reprice", "server", "store",
+            "api", "app", "cli", "config", "connect", "control", "doctor", "init", "metrics",
+            "price", "provider", "proxy", "reprice", "server", "store", "tailnet", "upkeep",
         ],
     ),
     ("lib", &[]),

@@ -7,6 +7,7 @@
 mod certificate;
 mod join;
 mod paths;
+pub mod restored;
 
 pub use join::{AnyWhoIs, NodeFacts, NodeView, Path};
 pub use paths::{StateDir, StateError, state_dir};

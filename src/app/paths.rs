@@ -76,7 +76,11 @@ impl StateDir {
             .open(&lock_path)
             .map_err(failed(&lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path, lock }),
+            Ok(()) => {
+                // Of a restore that a crash broke off.
+                super::restored::finish(&path).map_err(failed(&path))?;
+                Ok(Self { path, lock })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse(path)),
             Err(error) => Err(failed(&lock_path)(error.into())),
         }

@@ -8,9 +8,11 @@ use super::codec::Packer;
 use super::event::{Body, BodyJob, Reply, WriteError};
 use super::queue::Phase;
 use super::retry::Guarded;
+use super::snapshot::renew;
 use super::writer::Shared;
 use super::{Files, Retention, file::File};
 use crate::record::{Capture, RequestId, Timestamp};
+use std::io;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -104,6 +106,12 @@ impl Thread<'_> {
                     });
                     answer(reply, result.map(|()| removed))
                 }
+                BodyJob::Renew(reply) => {
+                    let renewed = self.captures.attempt(|file| {
+                        renew(file).map_err(|error| redb::Error::Io(io::Error::other(error)))
+                    });
+                    answer(reply, renewed)
+                }
             };
         }
         let now = Timestamp::now();
@@ -169,7 +177,7 @@ fn answer<T>(reply: Reply<T>, result: Result<T, WriteError>) -> bool {
 fn refuse(job: BodyJob, error: &WriteError) {
     let error = error.clone();
     match job {
-        BodyJob::Flush(reply) => drop(reply.send(Err(error))),
+        BodyJob::Flush(reply) | BodyJob::Renew(reply) => drop(reply.send(Err(error))),
         BodyJob::Prune(_, reply) | BodyJob::Remove(_, reply) => drop(reply.send(Err(error))),
     }
 }

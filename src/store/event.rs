@@ -4,6 +4,7 @@
 
 use super::{AuditEntry, ConfigVersion, Pricer, RepriceScope, Repriced};
 use crate::record::{Capture, CapturedBody, Record, RequestId, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// What the thread of `aperture.redb` writes.
@@ -107,6 +108,9 @@ pub enum WriteError {
     /// The disk does not take it; the store goes on trying with what is queued.
     #[error("the store can't write: {0}")]
     Disk(String),
+    /// Something else must end first.
+    #[error("not now: {0}; try again when that is done")]
+    Busy(&'static str),
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -125,7 +129,7 @@ pub struct Pruned {
 }
 
 /// What was erased of one person.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
     /// Records made anonymous.
     pub records: u64,
@@ -133,6 +137,8 @@ pub struct Erased {
     pub captures: u64,
     /// Requests under way, which were left alone.
     pub in_flight: u64,
+    /// Audit entries and versions of the configuration without their name now.
+    pub audit: u64,
 }
 
 /// Asked of the thread of `aperture.redb`, done after what is queued.
@@ -142,6 +148,8 @@ pub(super) enum RecordJob {
     Prune(Timestamp, Reply<Pruned>),
     Erase {
         user: String,
+        /// Their logins, which audit entries name.
+        logins: Vec<String>,
         reply: Reply<Erased>,
     },
     Reprice {
@@ -157,4 +165,6 @@ pub(super) enum BodyJob {
     Flush(Reply<()>),
     Prune(Timestamp, Reply<u64>),
     Remove(Vec<RequestId>, Reply<u64>),
+    /// Leaves nothing of what was removed in the file.
+    Renew(Reply<()>),
 }

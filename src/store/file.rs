@@ -163,8 +163,55 @@ impl File {
 
     /// Shuts the database if it is open, then opens it (again). Says whether the file is new.
     pub(super) fn reopen(&self) -> Result<bool, OpenError> {
+        self.exchange(|| Ok(()))
+    }
+
+    /// The same rows in a new file beside this one, for [`File::replace`]; none where this one is not on a disk.
+    pub(super) fn beside(&self) -> Result<Option<Self>, OpenError> {
+        let Some(path) = &self.path else {
+            return Ok(None);
+        };
+        let path = path.with_extension("renewed");
+        // Of a process that ended in the middle.
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::Io { path, source });
+            }
+            _ => {}
+        }
+        let file = Self {
+            name: self.name,
+            path: Some(path),
+            backend: None,
+            cache_bytes: self.cache_bytes / 2,
+            database: RwLock::new(None),
+        };
+        file.reopen()?;
+        Ok(Some(file))
+    }
+
+    /// Takes the place of another file; readers wait for that moment.
+    pub(super) fn replace(self, other: &Self) -> Result<(), OpenError> {
+        self.close();
+        let (from, to) = (self.place(), other.place());
+        other.exchange(|| {
+            let directory = to.parent().unwrap_or(Path::new("."));
+            same_owner(&from, &to)
+                .and_then(|()| std::fs::rename(&from, &to))
+                .and_then(|()| std::fs::File::open(directory)?.sync_all())
+                .map_err(|source| OpenError::Io {
+                    path: to.clone(),
+                    source,
+                })
+        })?;
+        Ok(())
+    }
+
+    /// Shuts the database if it is open, lets something be done with the file, and opens it again.
+    fn exchange(&self, change: impl FnOnce() -> Result<(), OpenError>) -> Result<bool, OpenError> {
         let mut slot = self.database.write();
         drop(slot.take());
+        change()?;
         let (database, found) = self.guarded(|| {
             let database = self.create()?;
             let found =
@@ -262,6 +309,19 @@ impl File {
         read(&database.begin_read()?)
     }
 
+    /// A transaction for a reader that takes its time. It must look at [`File::is_open`] and end when that turns false:
+    /// the database can't be opened again before.
+    pub(super) fn transaction(&self) -> Result<ReadTransaction, ReadError> {
+        let slot = self.database.read();
+        let database = slot.as_ref().ok_or(ReadError::Closed)?;
+        Ok(database.begin_read()?)
+    }
+
+    /// Whether the database is neither shut nor about to be.
+    pub(super) fn is_open(&self) -> bool {
+        self.database.try_read().is_some_and(|slot| slot.is_some())
+    }
+
     /// Writes in one transaction and makes it durable.
     pub(super) fn write<T>(
         &self,
@@ -306,6 +366,16 @@ fn private_file(path: &Path) -> io::Result<std::fs::File> {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(file)
+}
+
+/// Gives a file the owner of another: a command run by root must not leave what the gateway's own user can't open.
+fn same_owner(file: &Path, other: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (own, wanted) = (std::fs::metadata(file)?, std::fs::metadata(other)?);
+    if (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
+        return Ok(());
+    }
+    chown(file, Some(wanted.uid()), Some(wanted.gid()))
 }
 
 /// Creates the state directory, for its owner alone.

@@ -31,6 +31,7 @@ mod retry;
 mod rows;
 mod schema;
 mod segment;
+mod snapshot;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ mod words;
 mod writer;
 
 pub use codec::BadRow;
-pub use erase::ERASED;
+pub use erase::{ERASED, Personal};
 pub use event::{Erased, Pruned, WriteError};
 pub use export::{ExportError, ExportOptions, Format, What, export};
 pub use file::{OpenBackend, OpenError, ReadError};
@@ -51,7 +52,8 @@ pub use prune::Retention;
 pub use query::{Anchored, Totals};
 pub use reprice::{Pricer, RepriceScope, Repriced, RepricedLine};
 pub use rows::{capture_json, csv_text, records_csv, sessions_csv};
-pub use schema::FileName;
+pub use schema::{FileName, VERSION as SCHEMA_VERSION};
+pub use snapshot::{Copied, Snapshot, SnapshotError, rebuild};
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigOrigin, ConfigVersion};
 pub use usage::{

@@ -147,8 +147,13 @@ impl Thread<'_> {
                 RecordJob::Prune(now, reply) => {
                     self.start_pruning(now, Some(reply));
                 }
-                RecordJob::Erase { user, reply } => {
-                    self.work.push_back(Work::Erase(Erasing::new(user), reply));
+                RecordJob::Erase {
+                    user,
+                    logins,
+                    reply,
+                } => {
+                    let erasing = Erasing::new(user, logins);
+                    self.work.push_back(Work::Erase(erasing, reply));
                 }
                 RecordJob::Reprice {
                     scope,

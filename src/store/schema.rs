@@ -7,8 +7,8 @@
 
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
-/// The version that this build writes.
-pub(super) const VERSION: u64 = 1;
+/// The version that this build writes into both files.
+pub const VERSION: u64 = 1;
 
 /// Bytes in a row whose layout the module in the comment owns.
 type Packed = &'static [u8];

@@ -14,7 +14,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 /// The health of one file.
 #[derive(Debug, Default)]
@@ -129,6 +129,8 @@ pub struct Writer {
     last: Arc<Last>,
     files: Arc<super::Files>,
     ended: Arc<Mutex<Option<Threads>>>,
+    /// Held by a backup or an erasure.
+    alone: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Tells when each thread has ended.
@@ -154,6 +156,7 @@ impl Writer {
             last: Arc::new(Last(shared)),
             files,
             ended: Arc::new(Mutex::new(Some(threads))),
+            alone: Arc::default(),
         }
     }
 
@@ -253,8 +256,15 @@ impl Writer {
         Ok(Pruned { captures, ..pruned })
     }
 
-    /// Removes a person's captures and texts and makes their records and counters anonymous. Audited.
-    pub async fn erase_user(&self, user: &str, by: AuditEntry) -> Result<Erased, WriteError> {
+    /// Removes a person's captures and texts and makes their records, counters and audit entries anonymous, in small steps
+    /// between batches. Then each file is renewed, during which what comes waits in its queue. Audited, under nobody's name.
+    pub async fn erase_user(
+        &self,
+        user: &str,
+        logins: &[String],
+        by: AuditEntry,
+    ) -> Result<Erased, WriteError> {
+        let _alone = self.alone("a backup is being made, or somebody else's data erased")?;
         self.audit(by);
         // Bodies that still wait in memory are on disk, and found, after this.
         self.flush().await?;
@@ -265,13 +275,26 @@ impl Writer {
             .map_err(|error| WriteError::Disk(error.to_string()))?;
         // Captures first: after a crash in between, the records still lead to what is left.
         let captures = self.ask_bodies(|reply| BodyJob::Remove(ids, reply)).await?;
+        self.ask_bodies(BodyJob::Renew).await?;
         let erased = self
             .ask_records(|reply| RecordJob::Erase {
                 user: user.to_owned(),
+                logins: logins.to_vec(),
                 reply,
             })
             .await?;
         Ok(Erased { captures, ..erased })
+    }
+
+    /// Both files, for a copy of them.
+    pub(super) fn files(&self) -> Arc<super::Files> {
+        Arc::clone(&self.files)
+    }
+
+    /// The right to do what nothing else may be done beside: a copy would bring back what is being erased.
+    pub(super) fn alone(&self, why: &'static str) -> Result<OwnedMutexGuard<()>, WriteError> {
+        let alone = Arc::clone(&self.alone).try_lock_owned();
+        alone.map_err(|_| WriteError::Busy(why))
     }
 
     /// Puts other prices on finished records, and moves the sums with them, in small steps between what is queued.

@@ -4,6 +4,8 @@
 mod cluster;
 /// The root file system of the image, run without rights.
 mod container;
+/// Prometheus's figures against the export's.
+mod figures;
 /// The node's key in a Secret.
 mod kubernetes;
 /// Metrics on the host's own network.

@@ -7,14 +7,22 @@ use std::{collections::BTreeSet, path::Path, process::Stdio};
 use tokio::process::Command;
 
 /// Pages whose commands are tried elsewhere.
-const PAGES: [(&str, &str); 3] = [
+const PAGES: [(&str, &str); 5] = [
     (
         "docs/clients.md",
         "from src/connect/table.rs: tests/gateway/connect.rs and tests/clients run what it says",
     ),
     (
         "docs/agent-skill.md",
-        "tests/gateway/init.rs runs all of it",
+        "tests/gateway/init.rs runs every one of them, in their order",
+    ),
+    (
+        "docs/operations/backup.md",
+        "tests/gateway/upkeep.rs: they need an archive, and somebody to erase",
+    ),
+    (
+        "docs/operations/install.md",
+        "tests/packaging/walk runs every one of them, as they stand",
     ),
     ("docs/api.md", "tests/gateway/api.rs runs all of it"),
 ];

@@ -78,7 +78,12 @@ async fn man_page_completions_schema_and_help_are_printed() {
         (&["completions", "zsh"], "#compdef aperture"),
         (&["schema"], "\"providers\""),
         (&["--help"], "AI gateway"),
-        (&["--version"], "aperture "),
+        (
+            &["--version"],
+            concat!("aperture ", env!("CARGO_PKG_VERSION"), " ("),
+        ),
+        (&["version"], "price table"),
+        (&["version", "--json"], "\"commit\""),
     ] {
         let output = aperture(arguments).await;
         assert!(

@@ -11,6 +11,7 @@ mod discovery;
 mod failures;
 mod faults;
 mod formats;
+mod init;
 mod lifecycle;
 mod otlp;
 mod protocols;
@@ -19,6 +20,7 @@ mod reprice;
 mod settings;
 mod streams;
 mod tls;
+mod upkeep;
 mod usage;
 mod wire;
 

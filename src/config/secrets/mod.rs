@@ -98,6 +98,14 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Whether a variable is there and has a text.
+    pub fn has(&self, name: &str) -> bool {
+        let value = self.0.get(name).map(Secret::expose);
+        value.is_some_and(|value| !value.trim().is_empty())
+    }
+}
+
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
         Self(

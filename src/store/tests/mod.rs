@@ -7,4 +7,5 @@ mod fixture;
 mod model;
 mod removal;
 mod reprice;
+mod snapshot;
 mod support;

@@ -123,6 +123,18 @@ async fn shared_segments_live_as_long_as_somebody_needs_them() {
     assert_eq!(writer.stats().capture_live_bytes, 0);
 }
 
+/// Who erases `user:1`.
+fn by_host() -> AuditEntry {
+    AuditEntry {
+        at: Timestamp(1),
+        who: "host".into(),
+        login: String::new(),
+        action: AuditAction::Erased,
+        subject: "user:1".into(),
+        detail: String::new(),
+    }
+}
+
 #[tokio::test]
 async fn an_erased_person_leaves_only_numbers() {
     let (store, writer) = store();
@@ -147,15 +159,10 @@ async fn an_erased_person_leaves_only_numbers() {
     writer.flush().await.unwrap();
     let before = store.totals().unwrap();
 
-    let by = AuditEntry {
-        at: Timestamp(1),
-        who: "host".into(),
-        login: String::new(),
-        action: AuditAction::Erased,
-        subject: "user:1".into(),
-        detail: String::new(),
-    };
-    let erased = writer.erase_user("user:1", by).await.unwrap();
+    let erased = writer
+        .erase_user("user:1", &["alice@example.com".into()], by_host())
+        .await
+        .unwrap();
     assert_eq!(
         (erased.records, erased.captures, erased.in_flight),
         (600, 8, 1)
@@ -217,9 +224,11 @@ async fn an_erased_person_leaves_only_numbers() {
         .sum();
     assert_eq!(calls, 700);
     assert_eq!(store.tools(0, 99, Some("user:1")).unwrap(), []);
+    // Who was erased is not said either.
+    let entry = store.audit(None, 9).unwrap().items.remove(0);
     assert_eq!(
-        store.audit(None, 9).unwrap().items[0].action,
-        AuditAction::Erased
+        (entry.action, entry.subject.as_str()),
+        (AuditAction::Erased, ERASED)
     );
 
     // What the person does afterwards is theirs again.
@@ -229,4 +238,67 @@ async fn an_erased_person_leaves_only_numbers() {
         store.request(under_way.id).unwrap().unwrap().who.user,
         "user:1"
     );
+}
+
+/// How often a word is in both files.
+fn occurrences(directory: &std::path::Path, word: &[u8]) -> usize {
+    [FileName::Main, FileName::Captures]
+        .iter()
+        .map(|name| std::fs::read(directory.join(name.as_str())).unwrap())
+        .map(|bytes| {
+            bytes
+                .windows(word.len())
+                .filter(|window| *window == word)
+                .count()
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn what_is_erased_is_in_no_unused_page_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer, _) = Store::open(directory.path(), OpenOptions::default()).unwrap();
+    for number in 1..=400_u64 {
+        let mut done = finished(record(id(number * 1000, number)));
+        let mut words = format!("public{number} plain");
+        if number % 3 == 0 {
+            words = format!("quokkamark{number} xyzzymark");
+        } else {
+            done.who.user = "user:2".into();
+            done.who.login = "bob@example.com".into();
+        }
+        done.session = Some(SessionId(u128::from(number)));
+        done.title = Some(words.clone());
+        // Of many sizes, and mostly of what gets no smaller.
+        let mut noise = words.into_bytes();
+        for block in 0..number % 40 * 20 {
+            let hash = blake3::hash(&(number << 20 | block).to_le_bytes());
+            noise.extend_from_slice(hash.as_bytes());
+        }
+        if number % 3 == 0 {
+            noise.extend_from_slice(b" xyzzymark");
+        }
+        writer.finish(done, Some(capture(&noise, b"answer")));
+        if number % 50 == 0 {
+            writer.flush().await.unwrap();
+        }
+    }
+    writer.flush().await.unwrap();
+    assert!(occurrences(directory.path(), b"quokkamark") > 100);
+    assert!(occurrences(directory.path(), b"xyzzymark") > 100);
+    writer
+        .erase_user("user:1", &["alice@example.com".into()], by_host())
+        .await
+        .unwrap();
+    for word in ["quokkamark", "xyzzymark", "alice@example.com"] {
+        assert_eq!(occurrences(directory.path(), word.as_bytes()), 0, "{word}");
+    }
+    let kept = Filter {
+        user: Some("user:2".into()),
+        ..Filter::default()
+    };
+    for record in store.requests(&kept, None, 1000).unwrap().items {
+        assert!(store.capture(record.id).unwrap().is_some());
+    }
+    writer.close(Duration::from_secs(10)).await;
 }

@@ -18,6 +18,7 @@ mod provider;
 mod report;
 mod store;
 mod traffic;
+mod verdict;
 
 pub use offline::{Surroundings, silent, without_gateway};
 pub use report::{CHECKS, Check, GUIDE, Outcome, Report, anchor};

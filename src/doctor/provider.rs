@@ -4,7 +4,7 @@
 //! is named by the part that fails (`provider.tls`), and what lies behind that part is not looked at.
 //! Must not know: how a question is asked.
 
-use super::{Outcome, Report, clock::Skew};
+use super::{Outcome, Report, clock::Skew, verdict::Verdict};
 use crate::{
     app::App,
     config::{Config, Provider},
@@ -12,7 +12,7 @@ use crate::{
     policy,
     provider::{
         client::{Stage, TlsFault},
-        probe::{Probe, Verdict, probe},
+        probe::{Answer, Found, look},
     },
 };
 use futures_util::{StreamExt as _, stream};
@@ -34,7 +34,7 @@ const TOLD: usize = 5;
 pub(super) struct Asked {
     pub(super) provider: Arc<Provider>,
     /// None when the time was over, or there was no reason to ask.
-    pub(super) probe: Option<Probe>,
+    pub(super) probe: Option<Found>,
     /// What its clock says.
     pub(super) skew: Option<Skew>,
 }
@@ -54,7 +54,7 @@ pub(super) async fn ask_all(app: &App, config: &Config) -> Vec<Asked> {
             };
             if ready && !left.is_zero() {
                 let limit = LIMIT.min(left);
-                let answer = probe(&app.client, &app.credentials, &asked.provider, limit).await;
+                let answer = look(&app.client, &app.credentials, &asked.provider, limit).await;
                 asked.skew = answer.date.as_deref().and_then(Skew::of);
                 asked.probe = Some(answer);
             }
@@ -99,21 +99,23 @@ pub(super) fn judge(config: &Config, all: &[Asked], report: &mut Report) {
             continue;
         };
         answer(provider, probe, report);
-        if let Some(listed) = &probe.models {
+        if let Answer::Said { models: listed, .. } = &probe.answer
+            && probe.complete
+        {
             models(config, provider, listed, report);
         }
     }
 }
 
-fn answer(provider: &Provider, probe: &Probe, report: &mut Report) {
-    let verdict = &probe.verdict;
+fn answer(provider: &Provider, found: &Found, report: &mut Report) {
+    let verdict = Verdict::of(provider, found, LIMIT.as_secs());
+    let verdict = &verdict;
     let outcome = match verdict {
         Verdict::Accepted(_) => Outcome::Good,
         Verdict::NeedsClient(_) | Verdict::NoList(_) => Outcome::Note,
         Verdict::Limited(_) | Verdict::Ailing(..) => Outcome::Warning,
         Verdict::Refused(..)
         | Verdict::Odd(..)
-        | Verdict::NoSecret(_)
         | Verdict::NotMinted(_)
         | Verdict::BadAddress(_)
         | Verdict::Unreachable(..)
@@ -121,7 +123,6 @@ fn answer(provider: &Provider, probe: &Probe, report: &mut Report) {
         | Verdict::Silent(_) => Outcome::Failure,
     };
     let id = match verdict.part() {
-        "secret" => "provider.secret",
         "baseurl" => "provider.baseurl",
         "dns" => "provider.dns",
         "tcp" => "provider.tcp",
@@ -136,8 +137,20 @@ fn answer(provider: &Provider, probe: &Probe, report: &mut Report) {
         _ => "",
     };
     let took = match verdict {
-        Verdict::Accepted(_) => format!(" in {} ms", probe.took.as_millis()),
+        Verdict::Accepted(_) => format!(" in {} ms", found.took.as_millis()),
         _ => String::new(),
+    };
+    let open = matches!(
+        &found.answer,
+        Answer::Said {
+            to_anybody: true,
+            ..
+        }
+    );
+    let proven = if open && provider.credential.is_some() {
+        "; it says the same without the key, so that this does not show that the key is good"
+    } else {
+        ""
     };
     let remedy = match verdict {
         Verdict::Unreachable(Stage::Tls(TlsFault::Untrusted), _) if provider.extra_ca.is_some() => {
@@ -145,7 +158,7 @@ fn answer(provider: &Provider, probe: &Probe, report: &mut Report) {
         }
         other => other.remedy(),
     };
-    let detail = format!("{}{took}{minted}", verdict.says());
+    let detail = format!("{}{took}{minted}{proven}", verdict.says());
     report.about(id, &provider.id, outcome, detail, remedy);
 }
 
@@ -160,8 +173,7 @@ fn models(config: &Config, provider: &Provider, listed: &[String], report: &mut 
                 | Dialect::GeminiGenerateContent
         )
     });
-    // An empty list is none: some servers answer so when they don't keep one.
-    if !complete || listed.is_empty() || !config.providers.contains_key(&provider.id) {
+    if !complete || !config.providers.contains_key(&provider.id) {
         return;
     }
     let known: BTreeSet<&str> = listed.iter().map(String::as_str).collect();

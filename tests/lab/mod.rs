@@ -1,5 +1,7 @@
 //! The real binary on the private tailnet. Small in `make test`, at full size with `APERTURE_SOAK=1`.
 
+/// Every route, as everybody.
+mod access;
 /// Real clients' requests, replayed.
 mod captures;
 /// What a change of the tailnet does to open connections and running streams.

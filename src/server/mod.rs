@@ -246,7 +246,7 @@ impl<W: WhoIs> Server<W> {
         port: Port,
         peer: SocketAddr,
         accepted_as: Result<NodeId, Unidentified>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
         let route = endpoint::route(method, path, hints(&request));
@@ -295,6 +295,9 @@ impl<W: WhoIs> Server<W> {
             self.metrics.refused(failure.facts().reason);
             tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
             return refuse(&failure, dialect, RequestId::new());
+        }
+        if port == Port::Secure {
+            request.extensions_mut().insert(dashboard::OverTls);
         }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
@@ -373,6 +376,12 @@ impl<W: WhoIs> Server<W> {
         let Some((role, _)) = policy::role(config, caller) else {
             self.metrics.refused("no_role");
             tracing::info!(login = %caller.login, "page refused: no role granted");
+            let (parts, _body) = request.into_parts();
+            let of_pages = !api::owns(parts.uri.path());
+            let page = of_pages.then(|| dashboard::stranger(caller, &parts));
+            if let Some(answer) = page.flatten() {
+                return answer.map(whole);
+            }
             return refuse(
                 &Failure::Denied(policy::Denied::NoRole),
                 None,

@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "dashboard",
         &[
-            "config", "editor", "identity", "policy", "provider", "store",
+            "config", "connect", "editor", "identity", "policy", "provider", "store", "tap",
         ],
     ),
     ("editor", &["config", "identity", "policy", "store"]),

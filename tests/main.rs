@@ -11,6 +11,8 @@
 
 /// The import arrows and the unsafe island.
 mod architecture;
+/// The pages in a real Chromium, on the private tailnet.
+mod browser;
 /// Real clients (npm and `PyPI` packages) on the private tailnet.
 mod clients;
 /// What operators install and look at: container, cluster, Prometheus and Grafana.

@@ -23,7 +23,7 @@ fn frames<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<V
                     assert!(kind.len() + payload.len() <= limit);
                     [kind.as_bytes(), b"\n", payload].concat()
                 }
-                FrameItem::Exception => b"exception".to_vec(),
+                FrameItem::Exception { kind, payload } => [kind.as_bytes(), b"!", payload].concat(),
                 FrameItem::Unreadable => b"unreadable".to_vec(),
             });
         });

@@ -14,7 +14,7 @@ mod render;
 mod table;
 
 pub use command::run;
-pub use fill::{Facts, fill};
+pub use fill::{Facts, Offered, fill};
 pub use render::render_markdown;
 pub use table::{CLIENTS, Client, Format, Setup};
 

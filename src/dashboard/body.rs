@@ -3,6 +3,7 @@
 //! In: a captured body and its head. Out: text to escape, and what was left out. A body that can't be decoded is only
 //! offered for download. Must not know: HTML, the store.
 
+use super::frames;
 use crate::record::CapturedBody;
 use std::io::Read;
 
@@ -14,8 +15,12 @@ pub(super) const SHOWN_BYTES: usize = 128 << 10;
 pub(super) enum Shown {
     /// There is none.
     Empty,
-    /// Text; `cut` when there is more of it.
-    Text { text: String, cut: bool },
+    /// Text; `cut` when there is more of it, `framed` when it stands in binary frames.
+    Text {
+        text: String,
+        cut: bool,
+        framed: bool,
+    },
     /// Not text, or an encoding that is not known: the reason.
     Opaque(String),
 }
@@ -32,6 +37,7 @@ pub(super) fn suffix(head: &[(String, String)]) -> String {
     let kind = match kind.split(';').next().unwrap_or_default().trim() {
         "application/json" => ".json",
         "text/event-stream" => ".sse.txt",
+        "application/vnd.amazon.eventstream" => ".eventstream",
         _ => ".bin",
     };
     let encoding = match header(head, "content-encoding").unwrap_or_default().trim() {
@@ -49,10 +55,19 @@ pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
     if body.chunks.iter().all(bytes::Bytes::is_empty) {
         return Shown::Empty;
     }
-    let decoded = match decoded(body, head, SHOWN_BYTES + 1) {
+    let framed = frames::are_in(head);
+    // Frames are larger than the text in them, which base64 and checksums have made of it.
+    let most = if framed { 4 * SHOWN_BYTES } else { SHOWN_BYTES } + 1;
+    let mut decoded = match decoded(body, head, most) {
         Ok(decoded) => decoded,
         Err(why) => return Shown::Opaque(why.into()),
     };
+    if framed {
+        decoded = frames::read(&decoded).text().into_bytes();
+        if decoded.is_empty() {
+            return Shown::Opaque("no whole frame is in it".into());
+        }
+    }
     let cut = decoded.len() > SHOWN_BYTES;
     let piece = &decoded[..decoded.len().min(SHOWN_BYTES)];
     let text = match std::str::from_utf8(piece) {
@@ -69,7 +84,7 @@ pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
     } else {
         text.to_owned()
     };
-    Shown::Text { text, cut }
+    Shown::Text { text, cut, framed }
 }
 
 /// The first `most` bytes of a body, decoded; nothing for no body, and the reason where it can't be decoded.
@@ -230,6 +245,7 @@ mod tests {
         let expected = Shown::Text {
             text: "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": \"x, \\\"{y}\\\" \\\\\"\n}".into(),
             cut: false,
+            framed: false,
         };
         for (encoding, bytes) in [
             ("identity", text.to_vec()),
@@ -260,7 +276,7 @@ mod tests {
             to.write_all(&vec![b'a'; 1 << 20]).unwrap();
         }
         let bomb = to.finish().unwrap();
-        let Shown::Text { text, cut } = show(&body(&bomb), &head("gzip")) else {
+        let Shown::Text { text, cut, .. } = show(&body(&bomb), &head("gzip")) else {
             panic!("it is text");
         };
         assert!(cut && text.len() == SHOWN_BYTES);
@@ -269,6 +285,28 @@ mod tests {
             panic!("it is text");
         };
         assert!(text.len() < 64 * SHOWN_BYTES);
+    }
+
+    #[test]
+    fn binary_events_are_shown_as_text() {
+        use crate::dashboard::frames::tests::chunk;
+        let event = serde_json::json!({ "type": "message_start" });
+        let frames = [chunk(&event), chunk(&event)].concat();
+        let head = [(
+            "content-type".to_owned(),
+            "application/vnd.amazon.eventstream".to_owned(),
+        )];
+        let line = "event: chunk\ndata: {\"type\":\"message_start\"}\n\n";
+        let expected = Shown::Text {
+            text: line.repeat(2),
+            cut: false,
+            framed: true,
+        };
+        assert_eq!(show(&body(&frames), &head), expected);
+        assert!(suffix(&head).ends_with(".eventstream"));
+        let Shown::Opaque(_) = show(&body(&frames[..20]), &head) else {
+            panic!("there is no whole frame");
+        };
     }
 
     #[test]

@@ -171,20 +171,39 @@ pub(super) fn plural(n: u64, one: &str, many: &str) -> String {
 
 /// Foreign text with the characters made visible that could hide or reorder what it says.
 ///
-/// Line breaks and tabs stay. Everything that a page shows of names, titles and captures goes through here.
+/// Line breaks and tabs stay. So do a few marks on one character, which writing needs; many of them grow out of their line and
+/// over others. Everything that a page shows of names, titles and captures goes through here.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(deceives) {
+    if !text.contains(|c| deceives(c) || is_mark(c)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
+    let mut marks = 0;
     for c in text.chars() {
-        if deceives(c) {
+        marks = if is_mark(c) { marks + 1 } else { 0 };
+        if deceives(c) || marks > MARKS {
             let _ = write!(out, "‹U+{:04X}›", u32::from(c));
         } else {
             out.push(c);
         }
     }
     Cow::Owned(out)
+}
+
+/// Marks that one character may carry.
+const MARKS: usize = 6;
+
+/// Marks that stand over, under or around the character before them.
+const fn is_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{300}'..='\u{36f}'
+            | '\u{483}'..='\u{489}'
+            | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}'
+    )
 }
 
 /// Controls, bidirectional overrides and invisible characters (not the joiners, which scripts and emoji need).
@@ -273,6 +292,10 @@ mod tests {
             shown("a\u{202e}b\u{0}c\u{200b}"),
             "a‹U+202E›b‹U+0000›c‹U+200B›"
         );
+        let marked = format!("e{}", "\u{301}".repeat(9));
+        let expected = format!("e{}{}", "\u{301}".repeat(6), "‹U+0301›".repeat(3));
+        assert_eq!(shown(&marked), expected);
+        assert_eq!(shown("e\u{301}te\u{301}"), "e\u{301}te\u{301}");
         assert_eq!(clip("one  two\nthree", 9), "one two t…");
         assert_eq!(clip("short", 9), "short");
     }

@@ -29,6 +29,36 @@ pub(super) struct Frame<'a> {
     pub(super) now: Timestamp,
     /// The name under which the caller reached the gateway.
     pub(super) host: &'a str,
+    /// The address that goes with it: `http://ai`.
+    pub(super) base: &'a str,
+}
+
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) " · aperture" }
+            link rel="stylesheet" href=(assets::style_path());
+            link rel="icon" type="image/svg+xml" href="/favicon.ico";
+            script src=(assets::script_path()) defer {}
+        }
+    }
+}
+
+/// A whole document for somebody who has no role here, and so no pages to go to.
+pub(super) fn bare(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title))
+            body {
+                header.top { p.brand { (PreEscaped(assets::ICON)) "aperture" } }
+                main #main { (body) }
+            }
+        }
+    }
 }
 
 /// A whole document.
@@ -36,15 +66,7 @@ pub(super) fn page(frame: &Frame<'_>, title: &str, current: &Route, body: &Marku
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · aperture" }
-                link rel="stylesheet" href=(assets::style_path());
-                link rel="icon" type="image/svg+xml" href="/favicon.ico";
-                script src=(assets::script_path()) defer {}
-            }
+            (head(title))
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header.top {
@@ -258,6 +280,7 @@ pub(super) fn filters(
                     }
                 }
             }
+            @if !selection.sort.is_empty() { input type="hidden" name="sort" value=(format::shown(&selection.sort)); }
             button type="submit" { "Filter" }
             @if selection.narrows() {
                 a.clear href=(link(route, &selection.pairs()[..2])) { "Clear" }
@@ -430,6 +453,18 @@ pub(super) fn session_link(session: &Session) -> Markup {
     }
 }
 
+/// Output of a session; of one that runs, with what its streams are believed to have brought so far.
+fn output(session: &Session) -> Markup {
+    let (stated, about) = (session.totals.usage.output, session.totals.estimated.output);
+    html! {
+        @if session.in_flight > 0 && about > 0 {
+            span title="so far, by the bytes that passed" { "≈ " (tokens(stated.saturating_add(about))) }
+        } @else {
+            (tokens(stated))
+        }
+    }
+}
+
 /// A table of sessions.
 pub(super) fn sessions(name: &str, rows: &[Session], whose: &Whose, now: Timestamp) -> Markup {
     let largest = rows.iter().map(|s| s.totals.usage.total()).max();
@@ -469,7 +504,7 @@ pub(super) fn sessions(name: &str, rows: &[Session], whose: &Whose, now: Timesta
                     @if whose.many() { td.opt { bdi { (format::clip(&session.login, 60)) } } }
                     td.num { (format::count(session.totals.requests)) }
                     td.num.opt { (tokens(session.totals.usage.input_all())) }
-                    td.num.opt { (tokens(session.totals.usage.output)) }
+                    td.num.opt { (output(session)) }
                     td.opt.graph { (chart::meter(session.totals.usage.total(), largest)) }
                     td.num { (cost(&session.totals)) }
                     td.num.opt.when { (moment(session.last, now)) }

@@ -13,8 +13,10 @@ mod chart;
 mod files;
 mod form;
 mod format;
+mod frames;
 mod layout;
 mod live;
+mod order;
 mod pages;
 mod receive;
 mod response;
@@ -39,7 +41,7 @@ use crate::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, HOST, LOCATION},
+    header::{ACCEPT, ALLOW, CONTENT_LENGTH, HOST, LOCATION},
     request,
 };
 use http_body::Body;
@@ -93,6 +95,10 @@ impl fmt::Debug for Asks {
 /// Asks a provider one cheap question.
 pub type Probe =
     dyn Fn(Arc<Provider>) -> Pin<Box<dyn Future<Output = probe::Answer> + Send>> + Send + Sync;
+
+/// Says of a request that it came over TLS, as an extension of its head.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
 
 /// Looks up what a model of a provider costs.
 pub type RatesOf = dyn Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync;
@@ -211,12 +217,17 @@ where
         .authority()
         .map(http::uri::Authority::as_str)
         .or(host);
+    let over_tls = came_over_tls(req);
+    let scheme = if over_tls { "https" } else { "http" };
+    let host = host.unwrap_or("ai");
+    let base = format!("{scheme}://{host}");
     let frame = Frame {
         caller,
         role,
         state: &state,
         now,
-        host: host.unwrap_or("ai"),
+        host,
+        base: &base,
     };
     let route = Route::parse(req.uri.path());
     let methods = route.as_ref().map_or("GET, HEAD", Route::methods);
@@ -236,13 +247,35 @@ where
         }
         Some(route) => answer(dashboard, &frame, &route, req.uri.query()).await,
     };
-    secure(&mut rsp);
+    secure(&mut rsp, over_tls);
     if req.method == Method::HEAD {
         let length = HeaderValue::from(rsp.body().len());
         rsp.headers_mut().insert(CONTENT_LENGTH, length);
         *rsp.body_mut() = Bytes::new();
     }
     rsp
+}
+
+fn came_over_tls(req: &request::Parts) -> bool {
+    req.extensions.get::<OverTls>().is_some()
+}
+
+/// Answers a browser whose caller has no role; none for programs, which get an error to read.
+pub fn stranger(caller: &Caller, req: &request::Parts) -> Option<Response<Bytes>> {
+    let accepts = req.headers.get_all(ACCEPT).iter();
+    let mut accepts = accepts.filter_map(|accept| accept.to_str().ok());
+    let mut rsp = match Route::parse(req.uri.path()) {
+        Some(Route::Style) => asset("text/css; charset=utf-8", assets::STYLE),
+        Some(Route::Script) => asset("text/javascript; charset=utf-8", assets::SCRIPT),
+        Some(Route::Icon) => asset("image/svg+xml", assets::ICON),
+        _ if accepts.any(|accept| accept.contains("text/html")) => {
+            let text = layout::bare("No access", &pages::stranger::render(caller)).into_string();
+            response::html(StatusCode::FORBIDDEN, text)
+        }
+        _ => return None,
+    };
+    secure(&mut rsp, came_over_tls(req));
+    Some(rsp)
 }
 
 async fn answer(
@@ -316,7 +349,8 @@ async fn page(
             let as_table = query.get("view") == Some("requests");
             let after = query.get("after").unwrap_or_default();
             let view = source.session(&scope, frame.caller, *id, after, as_table, now);
-            let view = view.await?.ok_or(Missing::NotFound)?;
+            let mut view = view.await?.ok_or(Missing::NotFound)?;
+            view.sort = selection.sort;
             let title = view.session.title.as_deref().unwrap_or("Session");
             (
                 format::clip(title, 60),
@@ -345,7 +379,7 @@ async fn page(
             )
         }
         Route::Models => {
-            let view = source.models(&scope, selection.period(), models(dashboard, frame), now);
+            let view = source.models(&scope, selection, models(dashboard, frame), now);
             ("Models".into(), pages::models::render(frame, &view.await?))
         }
         Route::Connect => {

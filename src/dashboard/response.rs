@@ -28,7 +28,14 @@ pub(super) fn document(
     current: &Route,
     body: &Markup,
 ) -> Response<Bytes> {
-    let text = layout::page(frame, title, current, body).into_string();
+    html(
+        status,
+        layout::page(frame, title, current, body).into_string(),
+    )
+}
+
+/// A document's text as a response.
+pub(super) fn html(status: StatusCode, text: String) -> Response<Bytes> {
     let mut rsp = Response::new(Bytes::from(text));
     *rsp.status_mut() = status;
     set(&mut rsp, CONTENT_TYPE, "text/html; charset=utf-8");
@@ -79,7 +86,9 @@ pub(super) fn asset(kind: &str, text: &'static str) -> Response<Bytes> {
 }
 
 /// The headers that every answer carries; what is not an asset is private.
-pub(super) fn secure(rsp: &mut Response<Bytes>) {
+///
+/// Windows are separated over TLS alone: under a plain-http name browsers ignore that line, and complain of it on every page.
+pub(super) fn secure(rsp: &mut Response<Bytes>, over_tls: bool) {
     set(rsp, CONTENT_SECURITY_POLICY, POLICY);
     set(rsp, X_CONTENT_TYPE_OPTIONS, "nosniff");
     // Not "no-referrer": under that a browser sends a form of ours with an origin of null, like a foreign one.
@@ -89,11 +98,13 @@ pub(super) fn secure(rsp: &mut Response<Bytes>) {
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     );
-    set(
-        rsp,
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
+    if over_tls {
+        set(
+            rsp,
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        );
+    }
     if !rsp.headers().contains_key(CACHE_CONTROL) {
         set(rsp, CACHE_CONTROL, "no-store");
     }

@@ -245,6 +245,11 @@ impl Query {
     }
 }
 
+/// One segment of a path, whatever is in it.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
 /// An address with a query; empty values are left out.
 pub(super) fn link(route: &Route, query: &[(&str, &str)]) -> String {
     let mut out = route.path();

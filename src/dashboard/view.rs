@@ -3,8 +3,9 @@
 //! Owns: the view models and the sums that they need. In: counters and records, from `source`. Out: values to render.
 //! Must not know: the store, HTML.
 
-use super::talk::Turn;
+use super::{order::Address, route::Route, talk::Turn};
 use crate::{
+    endpoint::Dialect,
     record::{Capture, CostState, End, Record, SessionId, Timestamp, Usage},
     store::{AuditEntry, Estimated, Histogram, StatusClass, failed},
 };
@@ -322,6 +323,8 @@ pub(super) struct Selection {
     pub(super) provider: String,
     pub(super) client: String,
     pub(super) status: Option<Status>,
+    /// By what a table is ordered.
+    pub(super) sort: String,
     /// Continue behind this place.
     pub(super) after: String,
 }
@@ -343,7 +346,17 @@ impl Selection {
             provider: field("provider"),
             client: field("client"),
             status: get("status").and_then(Status::parse),
+            sort: field("sort"),
             after: field("after"),
+        }
+    }
+
+    /// The page's address, for the heads of its tables.
+    pub(super) fn address<'a>(&'a self, route: &'a Route) -> Address<'a> {
+        Address {
+            route,
+            pairs: self.pairs()[..8].to_vec(),
+            sort: &self.sort,
         }
     }
 
@@ -361,7 +374,7 @@ impl Selection {
     }
 
     /// The names and values of an address that says the same, but for the place in the list.
-    pub(super) fn pairs(&self) -> [(&'static str, &str); 8] {
+    pub(super) fn pairs(&self) -> [(&'static str, &str); 9] {
         [
             ("period", self.period.map_or("", Period::as_str)),
             ("until", &self.until),
@@ -371,13 +384,14 @@ impl Selection {
             ("provider", &self.provider),
             ("client", &self.client),
             ("status", self.status.map_or("", Status::as_str)),
+            ("sort", &self.sort),
         ]
     }
 
     /// Whether anything but the time is narrowed.
     pub(super) fn narrows(&self) -> bool {
         let pairs = self.pairs();
-        pairs[2..].iter().any(|(_, value)| !value.is_empty())
+        pairs[2..8].iter().any(|(_, value)| !value.is_empty())
     }
 }
 
@@ -405,6 +419,8 @@ pub(super) struct Sessions {
 /// `/ui/sessions/<id>`
 #[derive(Clone, Debug)]
 pub(super) struct SessionPage {
+    /// By what the table is ordered.
+    pub(super) sort: String,
     pub(super) session: Session,
     pub(super) requests: SessionRequests,
     /// Sessions that this one started.
@@ -536,14 +552,14 @@ pub struct Rates {
 }
 
 /// One model that the caller may use, at one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) name: String,
     pub(super) provider: String,
     pub(super) provider_name: String,
     pub(super) description: String,
     /// Wire formats that its provider speaks, and the paths that serve it.
-    pub(super) formats: Vec<&'static str>,
+    pub(super) dialects: Vec<Dialect>,
     pub(super) paths: Vec<&'static str>,
     /// Its prices, when the table knows it.
     pub(super) rates: Option<Rates>,
@@ -553,6 +569,17 @@ pub(super) struct Model {
     pub(super) open_to: Vec<String>,
     /// Whether the caller may use it.
     pub(super) mine: bool,
+}
+
+impl Model {
+    /// The name that reaches exactly this model.
+    pub(super) fn reached_as(&self) -> String {
+        if self.shadowed {
+            format!("{}/{}", self.provider, self.name)
+        } else {
+            self.name.clone()
+        }
+    }
 }
 
 /// How one provider did, from the requests that it got.
@@ -574,6 +601,8 @@ pub(super) struct Health {
 #[derive(Clone, Debug)]
 pub(super) struct Models {
     pub(super) period: Period,
+    /// By what a table is ordered.
+    pub(super) sort: String,
     pub(super) admin: bool,
     pub(super) rows: Vec<Model>,
     /// By provider's id, in the order of the document.

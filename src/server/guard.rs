@@ -89,7 +89,12 @@ pub(super) fn judge<B>(
     }
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else {
-        return Ok(None);
+        // A page whose name was rebound to us reads from what it takes for its own origin, and then browsers send none.
+        return if host_is_ours || !from_a_browser(request.headers()) {
+            Ok(None)
+        } else {
+            Err(Refusal::Host)
+        };
     };
     if origins.next().is_some() {
         return Err(Refusal::Origin);
@@ -128,6 +133,12 @@ pub(super) fn brings_key(headers: &HeaderMap, config: &Config) -> bool {
             .providers
             .values()
             .any(|provider| provider.auth_mode == AuthMode::Passthrough)
+}
+
+/// Whether a browser asks. No page can make its browser say otherwise.
+fn from_a_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT);
+    agent.is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"))
 }
 
 /// Whether an origin is the page of a host, where a scheme's own port may be written or left out.
@@ -270,6 +281,22 @@ mod tests {
                 Err(Refusal::Origin),
                 "{host} {origin}"
             );
+        }
+    }
+
+    #[test]
+    fn a_browser_reads_under_our_names_only() {
+        let names = Names::default();
+        names.set(["ai".into()]);
+        for (host, agent, taken) in [
+            ("ai", "Mozilla/5.0 (X11; Linux x86_64)", true),
+            ("alias.example", "claude-cli/2.1", true),
+            ("rebound.example", "Mozilla/5.0 (X11; Linux x86_64)", false),
+        ] {
+            let request = Request::builder().uri("/v1/models");
+            let request = request.header("host", host).header("user-agent", agent);
+            let judged = judge(&request.body(()).unwrap(), &names, &[], true);
+            assert_eq!(judged.is_ok(), taken, "{host} {agent}");
         }
     }
 

@@ -259,7 +259,7 @@ impl<W: WhoIs> Server<W> {
         peer: SocketAddr,
         accepted_as: Result<NodeId, Unidentified>,
         first: bool,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
         let route = endpoint::route(method, path, hints(&request));
@@ -321,6 +321,9 @@ impl<W: WhoIs> Server<W> {
             self.metrics.refused(failure.facts().reason);
             tracing::info!(login = %caller.login, limit, "request refused: its head is too large");
             return refuse(&failure, dialect, RequestId::new());
+        }
+        if port == Port::Secure {
+            request.extensions_mut().insert(dashboard::OverTls);
         }
         match port {
             Port::Metrics => self.metrics_page(&config, &caller, &request).await,
@@ -408,6 +411,12 @@ impl<W: WhoIs> Server<W> {
         let Some((role, _)) = policy::role(config, caller) else {
             self.metrics.refused("no_role");
             tracing::info!(login = %caller.login, "page refused: no role granted");
+            let (parts, _body) = request.into_parts();
+            let of_pages = !api::owns(parts.uri.path());
+            let page = of_pages.then(|| dashboard::stranger(caller, &parts));
+            if let Some(answer) = page.flatten() {
+                return answer.map(whole);
+            }
             return refuse(
                 &Failure::Denied(policy::Denied::NoRole),
                 None,

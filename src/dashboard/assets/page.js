@@ -37,6 +37,25 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// Characters that hide or reorder what a text says, made visible as on all pages.
+const deceiving = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const shown = (text) => text.replace(deceiving, (c) => "‹U+" + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0") + "›");
+
+// What an answer or a refusal says, in any format; all of it where the format is not known.
+const told = (text) => {
+  let value;
+  try { value = JSON.parse(text); } catch { return text; }
+  if (value === null || typeof value !== "object") return text;
+  const refused = value.error?.message ?? value.error ?? value.message;
+  if (typeof refused === "string") return refused;
+  const choice = value.choices?.[0]?.message?.content;
+  if (typeof choice === "string") return choice;
+  const items = Array.isArray(value.output) ? value.output.flatMap((item) => item?.content ?? []) : [];
+  const lists = [value.content, items, value.candidates?.[0]?.content?.parts, value.output?.message?.content];
+  const blocks = lists.find((list) => Array.isArray(list) && list.some((block) => typeof block?.text === "string"));
+  return blocks ? blocks.map((block) => block?.text ?? "").join("") : text;
+};
+
 for (const form of document.querySelectorAll("form[data-try]")) {
   form.hidden = false;
   const out = form.querySelector("output");
@@ -63,12 +82,11 @@ for (const form of document.querySelectorAll("form[data-try]")) {
         link.textContent = "The request";
         out.append(link);
       }
-      if (!response.ok) {
-        const reason = document.createElement("pre");
-        reason.className = "body";
-        reason.textContent = text.slice(0, 2000);
-        out.append(reason);
-      }
+      const said = document.createElement("pre");
+      said.className = "body";
+      said.tabIndex = 0;
+      said.textContent = shown(told(text).slice(0, 2000));
+      out.append(said);
     } catch (error) {
       out.textContent = "The gateway did not answer: " + error.message;
     }

@@ -4,8 +4,9 @@ use crate::dashboard::{
     chart::{self, Column},
     format,
     layout::{self, Field, Frame},
+    order::{self, Address, Column as Head},
     route::{Route, link},
-    view::{Adoption, Period, Totals, Week, Whose},
+    view::{Adoption, Period, Person, Totals, Week, Whose},
 };
 use maud::{Markup, html};
 
@@ -14,10 +15,40 @@ const SHADES: [&str; 5] = ["num h1", "num h2", "num h3", "num h4", "num h5"];
 /// People that the page lists; the file has all.
 const PEOPLE_SHOWN: usize = 100;
 
+/// A model or client, its people, and its sums.
+type Popularity = (String, u64, Totals);
+
+/// What models and clients can be ordered by, after their name.
+const POPULAR: [Head<Popularity>; 4] = [
+    Head::figure("people", "People", |a: &Popularity, b| a.1.cmp(&b.1)),
+    Head::figure("requests", "Requests", |a: &Popularity, b| {
+        a.2.requests.cmp(&b.2.requests)
+    }),
+    Head::figure("tokens", "Tokens", |a: &Popularity, b| {
+        a.2.usage.total().cmp(&b.2.usage.total())
+    })
+    .optional(),
+    Head::figure("cost", "Cost", |a: &Popularity, b| a.2.cost.cmp(&b.2.cost)),
+];
+
+/// What people can be ordered by, after their login and the models.
+const PEOPLE: [Head<Person>; 3] = [
+    Head::figure("tokens", "Tokens", |a, b| tokens(a).cmp(&tokens(b))),
+    Head::figure("requests", "Requests", |a, b| {
+        a.totals.requests.cmp(&b.totals.requests)
+    }),
+    Head::figure("cost", "Cost", |a, b| a.totals.cost.cmp(&b.totals.cost)),
+];
+
+fn tokens(person: &Person) -> u64 {
+    person.totals.usage.total()
+}
+
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Adoption) -> Markup {
     let total = Totals::sum(view.people.iter().map(|person| &person.totals));
     let selection = &view.selection;
+    let address = selection.address(&Route::Adoption);
     let fields = [
         Field::User,
         Field::Model,
@@ -37,16 +68,16 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Adoption) -> Markup
                 div.columns {
                     div {
                         div.charts.one { (active(view)) }
-                        section { h2 { "Clients" } (popular("Client", &view.popular.clients, true)) }
+                        section { h2 { "Clients" } (popular("Client", &view.popular.clients, true, &address)) }
                     }
                     section.flush { h2 { "Retention" } (weeks(&view.weeks)) }
                 }
-                section { h2 { "Models" } (popular("Model", &view.popular.models, true)) }
+                section { h2 { "Models" } (popular("Model", &view.popular.models, true, &address)) }
             }
         } @else if !view.people.is_empty() {
             div.columns {
-                section { h2 { "Models" } (popular("Model", &view.popular.models, false)) }
-                section { h2 { "Clients" } (popular("Client", &view.popular.clients, false)) }
+                section { h2 { "Models" } (popular("Model", &view.popular.models, false, &address)) }
+                section { h2 { "Clients" } (popular("Client", &view.popular.clients, false, &address)) }
             }
         }
         section {
@@ -134,22 +165,21 @@ fn weeks(weeks: &[Week]) -> Markup {
     }
 }
 
-fn popular(column: &str, rows: &[(String, u64, Totals)], many: bool) -> Markup {
+fn popular(column: &'static str, rows: &[Popularity], many: bool, address: &Address<'_>) -> Markup {
+    let table = column.to_ascii_lowercase();
+    let mut heads = vec![Head::name("name", column, |a: &Popularity, b| {
+        a.0.cmp(&b.0)
+    })];
+    heads.extend(POPULAR.into_iter().skip(usize::from(!many)));
     let most = rows
         .iter()
         .map(|(_, people, totals)| if many { *people } else { totals.requests });
     let most = most.max().unwrap_or_default();
     layout::table(
         &format!("{column}s by people"),
+        &order::heads(&table, &heads, address),
         &html! {
-            th scope="col" { (column) }
-            @if many { th.num scope="col" { "People" } }
-            th.num scope="col" { "Requests" }
-            th.num.opt scope="col" { "Tokens" }
-            th.num scope="col" { "Cost" }
-        },
-        &html! {
-            @for (name, people, totals) in rows {
+            @for (name, people, totals) in order::rows(&table, &heads, address, rows) {
                 tr {
                     td.main { bdi { (format::clip(name, 60)) } (chart::meter(if many { *people } else { totals.requests }, most)) }
                     @if many { td.num { (format::count(*people)) } }
@@ -197,6 +227,7 @@ fn active(view: &Adoption) -> Markup {
 }
 
 fn matrix(view: &Adoption) -> Markup {
+    let address = view.selection.address(&Route::Adoption);
     let others = view
         .people
         .iter()
@@ -204,24 +235,34 @@ fn matrix(view: &Adoption) -> Markup {
     let columns = view.models.len() + usize::from(others);
     let highest = view.people.iter().flat_map(|p| &p.tokens).max();
     let highest = highest.copied().unwrap_or_default();
-    let unit = if view.selection.period() == Period::Day {
-        "hours"
+    let active = if view.selection.period() == Period::Day {
+        "Active hours"
     } else {
-        "days"
+        "Active days"
     };
+    let mut heads = vec![Head::name("name", "Login", |a: &Person, b| {
+        a.login.cmp(&b.login)
+    })];
+    heads.extend(view.models.iter().map(|model| Head {
+        label: format::clip(model, 40).into(),
+        ..Head::plain("", "num")
+    }));
+    if others {
+        heads.push(Head::plain("Others", "num"));
+    }
+    heads.extend(PEOPLE);
+    heads.push(
+        Head::figure("active", active, |a: &Person, b| {
+            a.active_bars.cmp(&b.active_bars)
+        })
+        .optional(),
+    );
+    let people = order::rows("people", &heads, &address, &view.people);
     layout::table(
         "Tokens by person and model",
+        &order::heads("people", &heads, &address),
         &html! {
-            th scope="col" { "Login" }
-            @for model in &view.models { th.num scope="col" { bdi { (format::clip(model, 40)) } } }
-            @if others { th.num scope="col" { "Others" } }
-            th.num.sum scope="col" { "Tokens" }
-            th.num scope="col" { "Requests" }
-            th.num scope="col" { "Cost" }
-            th.num.opt scope="col" { "Active " (unit) }
-        },
-        &html! {
-            @for person in view.people.iter().take(PEOPLE_SHOWN) {
+            @for person in people.iter().take(PEOPLE_SHOWN) {
                 tr {
                     th.main scope="row" {
                         @if view.whose.many() {

@@ -1,212 +1,149 @@
 //! `/ui/connect/`: how the caller's own clients reach this gateway, and one small request to see that they do.
+//!
+//! The clients and their settings are `crate::connect`'s table, filled with the caller's models and the address by which they
+//! came. Must not know: what a client wants to be told.
 
+use super::trial;
 use crate::{
+    connect::{CLIENTS, Client, Facts, Format, Offered, Setup, fill},
     dashboard::{
-        format,
         layout::{self, Frame},
         route::Route,
         view::Model,
     },
-    endpoint::Endpoint,
 };
 use maud::{Markup, html};
-use serde_json::json;
-use std::fmt::Write as _;
-
-/// One client: its name, where the text goes, and the text.
-struct Snippet {
-    id: &'static str,
-    client: &'static str,
-    place: &'static str,
-    text: String,
-    /// What else to know.
-    note: &'static str,
-}
 
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, models: &[Model]) -> Markup {
     let mine: Vec<&Model> = models.iter().filter(|model| model.mine).collect();
+    let facts = facts(frame, &mine);
+    let (open, closed): (Vec<&Client>, Vec<&Client>) = CLIENTS.iter().partition(|client| {
+        let mut setups = client.setups.iter();
+        setups.any(|setup| facts.offers(setup))
+    });
     html! {
         div.heading { h1 { "Connect" } p.whose { "no key is needed: the tailnet says who you are" } }
         @if mine.is_empty() {
             (layout::nothing("No grant opens a model for you yet, so a client would be refused. Ask an admin of this gateway."))
         } @else {
-            (trial(&mine))
+            (trial::render(&mine))
         }
-        p.prose {
-            "A client needs its base URL and nothing else. Where it insists on a key, give " code { "-" } ": it is dropped. "
-            a href=(Route::Models.path()) { "Models" } " lists what you may use."
+        div.prose {
+            p {
+                "A client needs its base URL and nothing else. Where it insists on a key, give " code { "-" } ": it is dropped. "
+                a href=(Route::Models.path()) { "Models" } " lists what you may use."
+            }
+            (layout::copyable("base-url", &facts.host))
+            p.note {
+                "A terminal says the same, and writes it into the client's own file: "
+                code { "aperture connect claude-code --gateway " (facts.host) " --apply" }
+            }
         }
-        nav.tabs.toc aria-label="Clients" {
-            @for snippet in snippets(frame.host, &mine) { a href={ "#" (snippet.id) } { (snippet.client) } }
-        }
-        @for snippet in snippets(frame.host, &mine) {
-            section id=(snippet.id) {
-                h2 { (snippet.client) }
-                p.note.place { (snippet.place) }
-                (layout::copyable(&format!("{}-text", snippet.id), &snippet.text))
-                @if !snippet.note.is_empty() { p.note { (snippet.note) } }
+        div.beside {
+            nav.toc aria-label="Clients" {
+                ul { @for client in &open { li { a href={ "#" (client.id) } { (client.name) } } } }
+                @if !closed.is_empty() { p { a href="#others" { (closed.len()) " more without a model" } } }
+            }
+            div {
+                @for client in &open { (section(client, &facts)) }
+                @if !closed.is_empty() { (others(&closed)) }
             }
         }
     }
 }
 
-/// The first model that is served over a path.
-fn over<'a>(mine: &[&'a Model], endpoint: Endpoint) -> Option<&'a Model> {
-    let mut serving = mine
-        .iter()
-        .filter(|model| model.paths.contains(&endpoint.path()));
-    serving.next().copied()
-}
-
-/// The name that reaches exactly this model.
-fn named(model: &Model) -> String {
-    if model.shadowed {
-        format!("{}/{}", model.provider, model.name)
-    } else {
-        model.name.clone()
-    }
-}
-
-/// The smallest request of each kind that a browser can make here.
-fn smallest(model: &Model) -> Option<(&'static str, String)> {
-    let name = named(model);
-    let say = "Reply with the word: hello";
-    let has = |endpoint: Endpoint| model.paths.contains(&endpoint.path());
-    let (endpoint, body) = if has(Endpoint::AnthropicMessages) {
-        let messages = json!([{ "role": "user", "content": say }]);
-        (
-            Endpoint::AnthropicMessages,
-            json!({ "model": name, "max_tokens": 16, "messages": messages }),
-        )
-    } else if has(Endpoint::OpenaiChat) {
-        let messages = json!([{ "role": "user", "content": say }]);
-        (
-            Endpoint::OpenaiChat,
-            json!({ "model": name, "messages": messages }),
-        )
-    } else if has(Endpoint::OpenaiResponses) {
-        (
-            Endpoint::OpenaiResponses,
-            json!({ "model": name, "input": say }),
-        )
-    } else {
-        return None;
+/// What the texts are filled with. A name that can't stand in one is not asked for by it.
+fn facts(frame: &Frame<'_>, mine: &[&Model]) -> Facts {
+    let facts = Facts::new(frame.base).or_else(|_| Facts::new("http://ai"));
+    let mut facts = facts.expect("invariant: http://ai is a URL");
+    let offered = |model: &&Model| Offered {
+        model: model.reached_as(),
+        dialects: model.dialects.clone(),
     };
-    Some((endpoint.path(), ascii(&body.to_string())))
+    facts.models = Some(mine.iter().map(offered).collect());
+    facts
 }
 
-/// JSON in which no character can deceive: it stands in an attribute, where nothing makes it visible.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        }
-    }
-    out
-}
-
-fn trial(mine: &[&Model]) -> Markup {
-    let choices: Vec<(String, &'static str, String)> = mine
-        .iter()
-        .filter_map(|model| {
-            let (path, body) = smallest(model)?;
-            Some((named(model), path, body))
-        })
-        .collect();
+fn section(client: &Client, facts: &Facts) -> Markup {
+    let (offered, refused): (Vec<&Setup>, Vec<&Setup>) =
+        client.setups.iter().partition(|setup| facts.offers(setup));
     html! {
-        @if !choices.is_empty() {
-            // Shown by the script, without which it could do nothing.
-            form.trial data-try hidden {
-                label {
-                    span { "Try it: one small request, which counts as yours" }
-                    select name="model" {
-                        @for (name, path, body) in &choices {
-                            option data-path=(path) data-body=(body) { (format::clip(name, 80)) }
-                        }
+        section id=(client.id) {
+            h2 { (client.name) }
+            @for (at, setup) in offered.iter().enumerate() {
+                @if at == 0 {
+                    p.note.place { (place(setup)) @if offered.len() > 1 { " · " (word(setup)) } }
+                    (text(client, setup, facts))
+                } @else {
+                    details.setup {
+                        summary { (word(setup)) span.muted { " · " (place(setup)) } }
+                        (text(client, setup, facts))
                     }
                 }
-                button type="submit" { "Send" }
-                output aria-live="polite" {}
+            }
+            @if !refused.is_empty() {
+                p.note { "Without a model for you: " (refused.iter().map(|setup| word(setup)).collect::<Vec<_>>().join(", ")) "." }
+            }
+            @for note in client.notes { p.note { (marked(note, &facts.host)) } }
+        }
+    }
+}
+
+fn text(client: &Client, setup: &Setup, facts: &Facts) -> Markup {
+    let id = format!("{}-{}-text", client.id, setup.id);
+    layout::copyable(&id, fill(setup, facts).trim_end())
+}
+
+/// A setup's name as a word.
+fn word(setup: &Setup) -> String {
+    setup.id.replace('-', " ")
+}
+
+/// Where a setup's text goes.
+fn place(setup: &Setup) -> String {
+    match (setup.file, setup.format) {
+        (Some(file), _) => format!("~/{file}"),
+        (None, Format::Shell) => "in a terminal".into(),
+        (None, Format::Python) => "Python".into(),
+        (None, Format::JavaScript) => "JavaScript".into(),
+        (None, Format::Json | Format::Toml | Format::Yaml) => "in its settings".into(),
+    }
+}
+
+/// Clients that speak no format of a model that the caller may use.
+fn others(clients: &[&Client]) -> Markup {
+    html! {
+        section #others {
+            h2 { "Without a model for you" }
+            p.note { "These speak formats that no model has which you may use." }
+            dl.facts.rows {
+                @for client in clients {
+                    div { dt { (client.name) } dd.muted { (formats(client).join(", ")) } }
+                }
             }
         }
     }
 }
 
-fn snippets(host: &str, mine: &[&Model]) -> Vec<Snippet> {
-    let base = format!("http://{host}");
-    let or = |endpoint, fallback: &str| over(mine, endpoint).map_or(fallback.to_owned(), named);
-    let messages = or(Endpoint::AnthropicMessages, "claude-haiku-4-5");
-    let chat = or(Endpoint::OpenaiChat, "gpt-4o-mini");
-    let responses = or(Endpoint::OpenaiResponses, "gpt-5");
-    let curl = if over(mine, Endpoint::AnthropicMessages).is_some() {
-        format!(
-            "curl -s {base}/v1/messages -H 'content-type: application/json' \\\n  -d '{}'",
-            json!({ "model": messages, "max_tokens": 25, "messages": [{ "role": "user", "content": "respond with: hello" }] })
-        )
-    } else {
-        format!(
-            "curl -s {base}/v1/chat/completions -H 'content-type: application/json' \\\n  -d '{}'",
-            json!({ "model": chat, "messages": [{ "role": "user", "content": "respond with: hello" }] })
-        )
-    };
-    vec![
-        Snippet {
-            id: "claude-code",
-            client: "Claude Code",
-            place: "~/.claude/settings.json",
-            text: format!(
-                "{{\"apiKeyHelper\": \"echo '-'\", \"env\": {{\"ANTHROPIC_BASE_URL\": \"{base}\"}}}}"
-            ),
-            note: "Its default model must be among those that you may use, or be replaced by --model.",
-        },
-        Snippet {
-            id: "codex",
-            client: "Codex",
-            place: "~/.codex/config.toml",
-            text: format!(
-                "model = \"{responses}\"\nmodel_provider = \"aperture\"\n\n[model_providers.aperture]\nname = \"Aperture\"\nbase_url = \"{base}/v1\"\nwire_api = \"responses\""
-            ),
-            note: "",
-        },
-        Snippet {
-            id: "opencode",
-            client: "OpenCode",
-            place: "opencode.json; for Anthropic's models the same options under \"anthropic\"",
-            text: format!(
-                "{{\"provider\": {{\"openai\": {{\"options\": {{\"baseURL\": \"{base}/v1\", \"apiKey\": \"-\"}}}}}}}}"
-            ),
-            note: "It asks for each session's title by a small model of its own choice, which should be granted too.",
-        },
-        Snippet {
-            id: "sdk-anthropic",
-            client: "Anthropic SDK",
-            place: "Python",
-            text: format!(
-                "from anthropic import Anthropic\n\nclient = Anthropic(base_url=\"{base}\", api_key=\"-\")\nclient.messages.create(model=\"{messages}\", max_tokens=200, messages=[{{\"role\": \"user\", \"content\": \"hello\"}}])"
-            ),
-            note: "",
-        },
-        Snippet {
-            id: "sdk-openai",
-            client: "OpenAI SDK",
-            place: "Python; any tool that takes an OpenAI base URL wants the same one",
-            text: format!(
-                "from openai import OpenAI\n\nclient = OpenAI(base_url=\"{base}/v1\", api_key=\"-\")\nclient.chat.completions.create(model=\"{chat}\", messages=[{{\"role\": \"user\", \"content\": \"hello\"}}])"
-            ),
-            note: "",
-        },
-        Snippet {
-            id: "curl",
-            client: "curl",
-            place: "A terminal",
-            text: curl,
-            note: "",
-        },
-    ]
+/// The formats that a client can speak, each once.
+fn formats(client: &Client) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for dialect in client.setups.iter().flat_map(|setup| setup.dialects) {
+        let word = dialect.as_str().replace('_', " ");
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// A note of the table: what stands between backticks is code, and the gateway is this one.
+fn marked(note: &str, host: &str) -> Markup {
+    let note = note.replace("http://ai", host);
+    html! {
+        @for (at, piece) in note.split('`').enumerate() {
+            @if at % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
 }

@@ -10,5 +10,7 @@ pub(super) mod overview;
 pub(super) mod request;
 pub(super) mod session;
 pub(super) mod settings;
+pub(super) mod stranger;
 mod talk;
 pub(super) mod tool_use;
+mod trial;

@@ -3,6 +3,7 @@
 use crate::dashboard::{
     chart, format,
     layout::{self, Frame},
+    order::{self, Address, Column},
     route::{Route, link},
     view::{Health, Model, Models, Period, Rates},
 };
@@ -10,6 +11,67 @@ use maud::{Markup, html};
 
 /// Names that one cell lists.
 const SOURCES_SHOWN: usize = 4;
+
+/// What models can be ordered by.
+const MODELS: [Column<Model>; 8] = [
+    Column::name("name", "Model", |a: &Model, b| a.name.cmp(&b.name)),
+    Column::name("provider", "Provider", |a: &Model, b| {
+        a.provider_name.cmp(&b.provider_name)
+    }),
+    Column::plain("Formats", "opt"),
+    Column::plain("Open to", "opt"),
+    Column::figure("input", "Input", |a: &Model, b| {
+        rate(a, |r| r.input).cmp(&rate(b, |r| r.input))
+    }),
+    Column::figure("cached", "Cached", |a: &Model, b| {
+        rate(a, |r| r.cache_read).cmp(&rate(b, |r| r.cache_read))
+    })
+    .optional(),
+    Column::figure("written", "Into cache", |a: &Model, b| {
+        rate(a, |r| r.cache_write).cmp(&rate(b, |r| r.cache_write))
+    })
+    .optional(),
+    Column::figure("output", "Output", |a: &Model, b| {
+        rate(a, |r| r.output).cmp(&rate(b, |r| r.output))
+    }),
+];
+
+/// What providers can be ordered by.
+const PROVIDERS: [Column<Health>; 8] = [
+    Column::name("name", "Provider", |a: &Health, b| {
+        a.provider.cmp(&b.provider)
+    }),
+    Column::plain("State", ""),
+    Column::figure("requests", "Requests", |a: &Health, b| {
+        a.requests.cmp(&b.requests)
+    }),
+    Column::figure("failed", "Failed", |a: &Health, b| a.failed.cmp(&b.failed))
+        .titled("It failed, broke off, or was too slow"),
+    Column::figure("rejected", "Rejected", |a: &Health, b| {
+        a.refused.cmp(&b.refused)
+    })
+    .optional()
+    .titled("It answered 4xx"),
+    Column::figure("first", "First byte", |a: &Health, b| {
+        a.first_byte.below_us(50).cmp(&b.first_byte.below_us(50))
+    })
+    .titled("Half of the answers began within this time"),
+    Column::figure("slowest", "95 %", |a: &Health, b| {
+        a.first_byte.below_us(95).cmp(&b.first_byte.below_us(95))
+    })
+    .optional()
+    .titled("19 of 20 answers began within this time"),
+    Column::figure("whole", "Whole", |a: &Health, b| {
+        a.total.below_us(50).cmp(&b.total.below_us(50))
+    })
+    .optional()
+    .titled("Half of the answers ended within this time"),
+];
+
+/// One price of a model.
+fn rate(model: &Model, of: fn(&Rates) -> Option<u64>) -> Option<u64> {
+    model.rates.as_ref().and_then(of)
+}
 
 /// The page.
 pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Models) -> Markup {
@@ -46,7 +108,7 @@ pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Models) -> Markup 
                 p.whose { @if view.admin { "everyone's requests" } @else { "your requests" } }
                 nav.periods aria-label="Period" {
                     @for choice in Period::ALL {
-                        a href=(link(&Route::Models, &[("period", choice.as_str())]))
+                        a href=(link(&Route::Models, &[("period", choice.as_str()), ("sort", &view.sort)]))
                             aria-current=[(choice == view.period).then_some("true")] { (choice.label()) }
                     }
                 }
@@ -54,13 +116,14 @@ pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Models) -> Markup 
             @if view.health.is_empty() {
                 (layout::nothing("No request reached a provider in this period."))
             } @else {
-                (health(&view.health))
+                (health(view))
             }
         }
     }
 }
 
-fn health(rows: &[Health]) -> Markup {
+fn health(view: &Models) -> Markup {
+    let address = address(view);
     let word = |health: &Health| match chart::share(health.failed, health.requests, 1_000) {
         0..10 => ("state good", "well"),
         10..100 => ("state half", "some failures"),
@@ -69,18 +132,9 @@ fn health(rows: &[Health]) -> Markup {
     let within = |us: Option<u64>| html! { @match us { Some(us) => { "≤ " (format::duration(us)) }, None => "—" } };
     layout::table(
         "Providers and how they do",
+        &order::heads("providers", &PROVIDERS, &address),
         &html! {
-            th scope="col" { "Provider" }
-            th scope="col" { "State" }
-            th.num scope="col" { "Requests" }
-            th.num scope="col" title="It failed, broke off, or was too slow" { "Failed" }
-            th.num.opt scope="col" title="It answered 4xx" { "Rejected" }
-            th.num scope="col" title="Half of the answers began within this time" { "First byte" }
-            th.num.opt scope="col" title="19 of 20 answers began within this time" { "95 %" }
-            th.num.opt scope="col" title="Half of the answers ended within this time" { "Whole" }
-        },
-        &html! {
-            @for row in rows {
+            @for row in order::rows("providers", &PROVIDERS, &address, &view.health) {
                 @let (class, state) = word(row);
                 tr {
                     td.main { bdi { (format::clip(&row.provider, 60)) } }
@@ -103,21 +157,27 @@ fn permille(part: u64, whole: u64) -> String {
     format!("{}.{} %", share / 10, share % 10)
 }
 
+/// The page's own address.
+fn address(view: &Models) -> Address<'_> {
+    Address {
+        route: &Route::Models,
+        pairs: vec![("period", view.period.as_str())],
+        sort: &view.sort,
+    }
+}
+
 fn table(view: &Models) -> Markup {
+    let address = address(view);
+    // Whom it is open to is for admins.
+    let heads: Vec<Column<Model>> = MODELS
+        .into_iter()
+        .filter(|column| view.admin || column.label != "Open to")
+        .collect();
     layout::table(
         "Models",
+        &order::heads("models", &heads, &address),
         &html! {
-            th scope="col" { "Model" }
-            th scope="col" { "Provider" }
-            th.opt scope="col" { "Formats" }
-            @if view.admin { th.opt scope="col" { "Open to" } }
-            th.num scope="col" { "Input" }
-            th.num.opt scope="col" { "Cached" }
-            th.num.opt scope="col" { "Into cache" }
-            th.num scope="col" { "Output" }
-        },
-        &html! {
-            @for model in &view.rows {
+            @for model in order::rows("models", &heads, &address, &view.rows) {
                 tr {
                     td.main {
                         span.id { bdi { (format::clip(&model.name, 100)) } }
@@ -130,7 +190,7 @@ fn table(view: &Models) -> Markup {
                         bdi { (format::clip(&model.provider_name, 60)) }
                         @if !model.description.is_empty() { p.sub { bdi { (format::clip(&model.description, 120)) } } }
                     }
-                    td.opt title=(model.paths.join("\n")) { @for format in &model.formats { span.line { (format.replace('_', " ")) } } }
+                    td.opt title=(model.paths.join("\n")) { @for dialect in &model.dialects { span.line { (dialect.as_str().replace('_', " ")) } } }
                     @if view.admin { td.opt { (open_to(model)) } }
                     (rates(model.rates.as_ref()))
                 }

@@ -4,10 +4,24 @@ use crate::dashboard::{
     chart::{self, Column},
     format,
     layout::{self, Field, Frame},
+    order::{self, Address, Column as Head},
     route::{Route, link},
     view::{Bar, Overview, Part, Period, Session, Totals, Whose},
 };
 use maud::{Markup, html};
+
+/// What models and people can be ordered by, after their name.
+const PARTS: [Head<Part>; 3] = [
+    Head::figure("requests", "Requests", |a: &Part, b| {
+        a.totals.requests.cmp(&b.totals.requests)
+    }),
+    Head::figure("tokens", "Tokens", |a: &Part, b| {
+        a.totals.usage.total().cmp(&b.totals.usage.total())
+    }),
+    Head::figure("cost", "Cost", |a: &Part, b| {
+        a.totals.cost.cmp(&b.totals.cost)
+    }),
+];
 
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup {
@@ -24,6 +38,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
         Field::Status,
     ];
     let selection = &view.selection;
+    let address = selection.address(&route);
     let live = link(
         &Route::Live,
         &[match &view.whose {
@@ -61,9 +76,9 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
             div data-live=(live) { (active(frame, &view.active, &view.whose)) }
         }
         div.columns {
-            section { h2 { "Models" } (parts("Tokens and cost by model", "Model", &view.models)) }
+            section { h2 { "Models" } (parts("Tokens and cost by model", "Model", &view.models, &address)) }
             @if view.whose.many() {
-                section { h2 { "People" } (parts("Tokens and cost by person", "Login", &view.people)) }
+                section { h2 { "People" } (parts("Tokens and cost by person", "Login", &view.people, &address)) }
             }
         }
         section { h2 { "Latest failures" } (errors(frame, view)) }
@@ -230,23 +245,23 @@ fn history(view: &Overview) -> Markup {
     }
 }
 
-fn parts(name: &str, column: &str, parts: &[Part]) -> Markup {
+fn parts(name: &str, column: &'static str, parts: &[Part], address: &Address<'_>) -> Markup {
     if parts.is_empty() {
         return layout::nothing("Nothing in this period.");
     }
     let named = parts.iter().filter(|part| !part.name.is_empty());
     let largest = named.map(|part| part.totals.usage.total()).max();
     let largest = largest.unwrap_or_default();
+    let table = column.to_ascii_lowercase();
+    let mut heads = vec![Head::name("name", column, |a: &Part, b| {
+        (&a.name, &a.of).cmp(&(&b.name, &b.of))
+    })];
+    heads.extend(PARTS);
     layout::table(
         name,
+        &order::heads(&table, &heads, address),
         &html! {
-            th scope="col" { (column) }
-            th.num scope="col" { "Requests" }
-            th.num scope="col" { "Tokens" }
-            th.num scope="col" { "Cost" }
-        },
-        &html! {
-            @for part in parts {
+            @for part in order::rows(&table, &heads, address, parts) {
                 tr {
                     td.main {
                         @if column == "Login" && !part.name.is_empty() {

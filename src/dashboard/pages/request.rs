@@ -234,14 +234,14 @@ fn captured(frame: &Frame<'_>, view: &RequestPage) -> Markup {
         @if let Some(why) = &record.capture_lost { p.note { "Not all was kept: " (format::clip(why, 120)) "." } }
         section #curl {
             h2 { "As a curl command" }
-            (layout::copyable("curl-text", &curl(frame.host, record, capture)))
+            (layout::copyable("curl-text", &curl(frame.base, record, capture)))
             p.note { "It holds no key: the gateway knows who asks, and adds the provider's credential itself." }
         }
     }
 }
 
 /// The request again, as a command. Only header lines that say how to read it go along, never one that could hold a secret.
-fn curl(host: &str, record: &Record, capture: &Capture) -> String {
+fn curl(base: &str, record: &Record, capture: &Capture) -> String {
     const PLAIN: [&str; 6] = [
         "content-type",
         "content-encoding",
@@ -258,7 +258,7 @@ fn curl(host: &str, record: &Record, capture: &Capture) -> String {
     let mut out = format!(
         "curl -sS -X {} {}",
         quoted(method),
-        quoted(&format!("http://{host}{path}"))
+        quoted(&format!("{base}{path}"))
     );
     for (name, value) in &capture.request_head {
         if PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
@@ -319,8 +319,9 @@ fn side(record: &Record, capture: &Capture, side: Side) -> Markup {
             @match body::show(captured, head) {
                 Shown::Empty => (layout::nothing("No body.")),
                 Shown::Opaque(why) => p.note { "The body is not shown: " (why) "." },
-                Shown::Text { text, cut } => {
+                Shown::Text { text, cut, framed } => {
                     pre.body tabindex="0" role="region" aria-label={ (title) ", body" } dir="auto" { (format::shown(&text)) }
+                    @if framed { p.note { "Binary frames, shown as the events in them." } }
                     @if cut { p.note { "Only the first " (format::bytes(body::SHOWN_BYTES as u64)) " are shown." } }
                 }
             }
@@ -359,14 +360,14 @@ mod tests {
             ..Capture::default()
         };
         capture.request.chunks = vec!["{\"text\":\"it's `id` $HOME\"}".into()];
-        let command = curl("ai", &record, &capture);
+        let command = curl("http://ai", &record, &capture);
         assert!(!command.contains("secret"), "{command}");
         let expected = "curl -sS -X POST 'http://ai/v1/messages?x='\\''; rm -rf ~' \\\n  \
             -H 'Content-Type: application/json' \\\n  -H 'anthropic-beta: a,b $(id)' \\\n  \
             --data-binary '{\"text\":\"it'\\''s `id` $HOME\"}'";
         assert_eq!(command, expected);
         capture.request.chunks = vec![vec![b'x'; 10_000].into()];
-        let command = curl("ai", &record, &capture);
+        let command = curl("http://ai", &record, &capture);
         assert!(
             command.ends_with("--data-binary @req_00000000000000000000000000000001-request.json")
         );

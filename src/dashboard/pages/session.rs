@@ -5,6 +5,7 @@ use crate::{
     dashboard::{
         chart, format,
         layout::{self, Frame},
+        order::{self, Address, Column},
         route::{Route, link},
         view::{Session, SessionPage, SessionRequests},
     },
@@ -16,6 +17,40 @@ use std::collections::BTreeMap;
 /// Tools that one row names.
 const TOOLS_SHOWN: usize = 6;
 
+/// What requests can be ordered by.
+const REQUESTS: [Column<Record>; 10] = [
+    Column::name("began", "Began", |a: &Record, b| {
+        (a.started, a.id).cmp(&(b.started, b.id))
+    }),
+    Column::plain("Model", ""),
+    Column::figure("input", "Input", |a: &Record, b| {
+        a.usage.input_all().cmp(&b.usage.input_all())
+    })
+    .optional(),
+    Column::figure("cached", "From cache", |a: &Record, b| {
+        a.usage.cache_read.cmp(&b.usage.cache_read)
+    })
+    .optional(),
+    Column::figure("output", "Output", |a: &Record, b| {
+        a.usage.output.cmp(&b.usage.output)
+    })
+    .optional(),
+    Column::plain("Time until first byte and end", "opt graph"),
+    Column::figure("first", "First byte", |a: &Record, b| {
+        a.timings.first_byte_us.cmp(&b.timings.first_byte_us)
+    })
+    .optional(),
+    Column::figure("total", "Total", |a: &Record, b| {
+        a.timings.total_us.cmp(&b.timings.total_us)
+    })
+    .optional(),
+    Column::figure("cost", "Cost", |a: &Record, b| {
+        a.cost.pico.cmp(&b.cost.pico)
+    })
+    .optional(),
+    Column::plain("End", ""),
+];
+
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Markup {
     let session = &view.session;
@@ -25,6 +60,11 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
     let route = Route::Session(session.id);
     let view_word = if table { "requests" } else { "" };
     let more = |after| link(&route, &[("view", view_word), ("after", after)]);
+    let address = Address {
+        route: &route,
+        pairs: vec![("view", view_word)],
+        sort: &view.sort,
+    };
     let live = link(&Route::Live, &[("session", &session.id.to_string())]);
     let empty = match &view.requests {
         SessionRequests::Table(records) => records.is_empty(),
@@ -56,7 +96,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &SessionPage) -> Mar
             (layout::nothing("No requests are kept of this session."))
         } @else {
             @match &view.requests {
-                SessionRequests::Table(records) => (requests(records)),
+                SessionRequests::Table(records) => (requests(records, &address)),
                 SessionRequests::Talk(turns) => (talk::render(frame, turns)),
             }
         }
@@ -88,7 +128,7 @@ pub(in crate::dashboard) fn facts(frame: &Frame<'_>, session: &Session) -> Marku
                 @if totals.failed > 0 { " " span.bad { (format::count(totals.failed)) " failed" } } } }
             div { dt { "Input" } dd { (layout::tokens(totals.usage.input_all()))
                 span.muted { ", " (layout::tokens(totals.usage.cache_read)) " from cache" } } }
-            div { dt { "Output" } dd { (layout::tokens(totals.usage.output)) } }
+            div { dt { "Output" } dd { (layout::tokens(totals.usage.output)) (unstated(session)) } }
             div { dt { "Tool calls" } dd { (format::count(session.tools)) } }
             div { dt { "Cost" } dd { (layout::cost(totals)) } }
             @if session.cache_misses > 0 {
@@ -111,25 +151,27 @@ pub(in crate::dashboard) fn facts(frame: &Frame<'_>, session: &Session) -> Marku
     }
 }
 
-fn requests(records: &[Record]) -> Markup {
+/// Output that no provider has stated: of what runs, so far; of what broke off, for good.
+fn unstated(session: &Session) -> Markup {
+    let about = session.totals.estimated.output;
+    html! {
+        @if about > 0 {
+            span.muted {
+                ", about " (layout::tokens(about))
+                @if session.in_flight > 0 { " more so far" } @else { " more, by the bytes that passed" }
+            }
+        }
+    }
+}
+
+fn requests(records: &[Record], address: &Address<'_>) -> Markup {
     let slowest = records.iter().map(|record| record.timings.total_us).max();
     let slowest = slowest.unwrap_or_default();
     layout::table(
         "Requests of this session",
+        &order::heads("requests", &REQUESTS, address),
         &html! {
-            th scope="col" { "Began" }
-            th scope="col" { "Model" }
-            th.num.opt scope="col" { "Input" }
-            th.num.opt scope="col" { "From cache" }
-            th.num.opt scope="col" { "Output" }
-            th.opt scope="col" { span.quiet { "Time until first byte and end" } }
-            th.num.opt scope="col" { "First byte" }
-            th.num.opt scope="col" { "Total" }
-            th.num.opt scope="col" { "Cost" }
-            th scope="col" { "End" }
-        },
-        &html! {
-            @for record in records {
+            @for record in order::rows("requests", &REQUESTS, address, records) {
                 @let usage = &record.usage;
                 tr {
                     td.when {

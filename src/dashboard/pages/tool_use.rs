@@ -4,6 +4,7 @@ use crate::dashboard::{
     chart::{self, Column},
     format,
     layout::{self, Field, Frame},
+    order::{self, Column as Head},
     route::Route,
     view::{Period, Tool, Tools},
 };
@@ -12,6 +13,25 @@ use std::collections::BTreeMap;
 
 /// Logins that one row names on hover.
 const USERS_SHOWN: usize = 12;
+
+/// What tools can be ordered by.
+const TOOLS: &[Head<Tool>] = &[
+    Head::name("name", "Tool", |a: &Tool, b| a.name.cmp(&b.name)),
+    Head::figure("calls", "Calls", |a: &Tool, b| a.calls.cmp(&b.calls)),
+    Head::figure("share", "Share", |a: &Tool, b| a.calls.cmp(&b.calls)).optional(),
+    Head::plain("Beside the most used", "opt graph"),
+    Head::figure("errors", "Errors", |a: &Tool, b| a.errors.cmp(&b.errors)),
+    Head::figure("took", "Took", |a: &Tool, b| {
+        a.took.map(|it| it.0).cmp(&b.took.map(|it| it.0))
+    })
+    .titled(
+        "From the end of the answer that calls to the request that brings the result; on average",
+    ),
+    Head::name("people", "People", |a: &Tool, b| {
+        b.users.len().cmp(&a.users.len())
+    })
+    .optional(),
+];
 
 /// The page.
 pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
@@ -52,20 +72,18 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
 fn tools(view: &Tools, calls: u64) -> Markup {
     let largest = view.rows.iter().map(|tool| tool.calls).max();
     let largest = largest.unwrap_or_default();
+    let heads = if view.whose.many() {
+        TOOLS
+    } else {
+        &TOOLS[..TOOLS.len() - 1]
+    };
+    let address = view.selection.address(&Route::Tools);
     html! {
         (layout::table(
             "Tools by calls",
+            &order::heads("tools", heads, &address),
             &html! {
-                th scope="col" { "Tool" }
-                th.num scope="col" { "Calls" }
-                th.num.opt scope="col" { "Share" }
-                th.opt scope="col" { span.quiet { "Beside the most used" } }
-                th.num scope="col" { "Errors" }
-                th.num scope="col" title="From the end of the answer that calls to the request that brings the result; on average" { "Took" }
-                @if view.whose.many() { th.opt scope="col" { "People" } }
-            },
-            &html! {
-                @for tool in &view.rows {
+                @for tool in order::rows("tools", heads, &address, &view.rows) {
                     tr {
                         td.main { bdi.tool { (format::clip(&tool.name, 80)) } }
                         td.num { (format::count(tool.calls)) }

@@ -254,6 +254,7 @@ impl Source {
                 SessionRequests::Talk(talk::turns(captured))
             };
             let page = SessionPage {
+                sort: String::new(),
                 session: session(found),
                 requests,
                 children: mine(&scope, children).map(session).collect(),
@@ -391,14 +392,16 @@ impl Source {
     pub(in crate::dashboard) async fn models(
         &self,
         scope: &Scope,
-        period: Period,
+        selection: Selection,
         rows: Vec<Model>,
         now: Timestamp,
     ) -> Result<Models, Error> {
         let scope = scope.clone();
         self.read(move |store| {
+            let period = selection.period();
             Ok(Models {
                 period,
+                sort: selection.sort,
                 admin: scope.whose.many(),
                 health: health(store, &scope, period, now)?,
                 rows,
@@ -488,7 +491,7 @@ fn model(
         provider: provider.id.to_string(),
         provider_name: provider.name.clone(),
         description: provider.description.clone(),
-        formats: provider.dialects.iter().map(|it| it.as_str()).collect(),
+        dialects: provider.dialects.clone(),
         paths: endpoints(provider).map(Endpoint::path).collect(),
         rates: rates(provider, name),
         shadowed: false,

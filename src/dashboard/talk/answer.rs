@@ -30,7 +30,15 @@ fn whole(value: &Value, budget: &mut Budget) -> Option<Vec<Part>> {
     if let Some(message) = value.pointer("/choices/0/message") {
         return Some(chat_message(message, budget));
     }
-    let places = ["/candidates/0/content/parts", "/output/message/content"];
+    let places = [
+        "/candidates/0/content/parts",
+        "/output/message/content",
+        // Bedrock's other families: Llama, Titan, Mistral, Cohere.
+        "/generation",
+        "/results/0/outputText",
+        "/outputs/0/text",
+        "/generations/0/text",
+    ];
     let found = places.iter().find_map(|place| value.pointer(place));
     let found = found
         .or_else(|| value.get("content"))
@@ -77,7 +85,8 @@ struct Streamed {
     /// The message of a chat stream.
     chat: Map<String, Value>,
     chat_calls: BTreeMap<u64, Map<String, Value>>,
-    /// Items that a stream of responses has finished, and the text of one that it has not.
+    /// Items that a stream of responses has finished, and the text of one that it has not; also all that the events of a family
+    /// say that knows nothing but text.
     items: Vec<Value>,
     open_text: String,
     /// Parts of a stream of candidates.
@@ -86,7 +95,11 @@ struct Streamed {
     known: bool,
 }
 
-fn streamed(events: impl Iterator<Item = Value>, budget: &mut Budget) -> Option<Vec<Part>> {
+/// Reads events; none when they are no answer of a model.
+pub(super) fn streamed(
+    events: impl Iterator<Item = Value>,
+    budget: &mut Budget,
+) -> Option<Vec<Part>> {
     let mut state = Streamed::default();
     for event in events {
         state.event(&event);
@@ -120,10 +133,15 @@ impl Streamed {
                 self.candidate(part);
             }
         }
-        let index = event
-            .get("index")
-            .or_else(|| event.get("contentBlockIndex"));
-        let index = index.and_then(Value::as_u64).unwrap_or_default();
+        for place in ["/generation", "/outputText", "/outputs/0/text"] {
+            if let Some(more) = event.pointer(place).and_then(Value::as_str) {
+                self.known = true;
+                self.open_text.push_str(more);
+            }
+        }
+        self.converse(event);
+        let index = event.get("index").and_then(Value::as_u64);
+        let index = index.unwrap_or_default();
         let kind = event.get("type").and_then(Value::as_str);
         match kind.unwrap_or_default() {
             "message_start" | "response.created" | "response.in_progress" => self.known = true,
@@ -157,6 +175,36 @@ impl Streamed {
                 self.items.extend(event.get("item").cloned());
             }
             _ => {}
+        }
+    }
+
+    /// Converse names an event by its one member; its blocks become those of messages.
+    fn converse(&mut self, event: &Value) {
+        self.known |= event.get("messageStart").is_some();
+        let inner = |name| event.get(name);
+        let Some(inner) = inner("contentBlockStart").or_else(|| inner("contentBlockDelta")) else {
+            return;
+        };
+        self.known = true;
+        let index = inner.get("contentBlockIndex").and_then(Value::as_u64);
+        let block = self.blocks.entry(index.unwrap_or_default()).or_default();
+        for (place, kind, member) in [
+            ("/start/toolUse/toolUseId", "tool_use", "id"),
+            ("/start/toolUse/name", "tool_use", "name"),
+            ("/delta/toolUse/input", "tool_use", "input"),
+            ("/delta/text", "text", "text"),
+            ("/delta/reasoningContent/text", "thinking", "thinking"),
+        ] {
+            if let Some(more) = inner.pointer(place).and_then(Value::as_str) {
+                block.entry("type").or_insert_with(|| kind.into());
+                append(block, member, more);
+            }
+        }
+        if inner
+            .pointer("/delta/reasoningContent/redactedContent")
+            .is_some()
+        {
+            block.insert("type".into(), "redacted_thinking".into());
         }
     }
 

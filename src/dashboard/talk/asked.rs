@@ -28,6 +28,9 @@ struct Body<'a> {
     contents: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     input: Option<&'a RawValue>,
+    /// Bedrock's other families.
+    #[serde(borrow, default, alias = "inputText")]
+    prompt: Option<&'a RawValue>,
     #[serde(borrow, default)]
     system: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -73,7 +76,8 @@ fn side(message: &RawValue) -> Side {
 pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Option<Asked> {
     let text = std::str::from_utf8(bytes).ok()?;
     let body: Body<'_> = serde_json::from_str(text).ok()?;
-    let messages = match (body.messages, body.contents, body.input) {
+    let input = body.input.or(body.prompt);
+    let messages = match (body.messages, body.contents, input) {
         (Some(messages), ..) | (None, Some(messages), _) => messages,
         (None, None, Some(input)) if input.get().starts_with('[') => {
             serde_json::from_str(input.get()).ok()?

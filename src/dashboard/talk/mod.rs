@@ -16,7 +16,7 @@ mod tests;
 pub use messages::{Messages, messages};
 pub(super) use parts::{Call, Image, Outcome, Part, Text};
 
-use super::body;
+use super::{body, frames};
 use crate::{
     record::{Capture, End, Record, Timestamp},
     store::failed,
@@ -104,12 +104,23 @@ fn read(turn: &mut Turn, capture: &Capture, budget: &mut Budget) {
     }
     match body::decoded(&capture.response, &capture.response_head, BODY_BYTES) {
         Ok(bytes) if bytes.is_empty() => {}
-        Ok(bytes) => match answer::read(&bytes, budget) {
-            Some(parts) => turn.answer = parts,
-            None => turn
-                .gaps
-                .push("The answer can't be read as a conversation.".into()),
-        },
+        Ok(bytes) => {
+            let parts = if frames::are_in(&capture.response_head) {
+                let frames = frames::read(&bytes);
+                if frames.unreadable > 0 {
+                    turn.gaps.push("Some of its frames can't be read.".into());
+                }
+                answer::streamed(frames.values(), budget)
+            } else {
+                answer::read(&bytes, budget)
+            };
+            match parts {
+                Some(parts) => turn.answer = parts,
+                None => turn
+                    .gaps
+                    .push("The answer can't be read as a conversation.".into()),
+            }
+        }
         Err(why) => turn.gaps.push(format!("The answer is not shown: {why}.")),
     }
     if budget.is_spent() {

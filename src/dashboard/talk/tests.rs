@@ -5,12 +5,26 @@ use super::{
     *,
 };
 use crate::{
+    dashboard::frames::tests::{chunk, frame},
     endpoint::Endpoint,
     record::{CapturedBody, RequestId, Timings},
 };
 use serde_json::{Value, json};
 
 fn captured(request: &Value, response: &str) -> Capture {
+    captured_bytes(request, response.as_bytes())
+}
+
+/// With an answer in binary frames.
+fn framed(request: &Value, frames: &[Vec<u8>]) -> Capture {
+    let kind = "application/vnd.amazon.eventstream";
+    Capture {
+        response_head: vec![("Content-Type".into(), kind.into())],
+        ..captured_bytes(request, &frames.concat())
+    }
+}
+
+fn captured_bytes(request: &Value, response: &[u8]) -> Capture {
     let body = |bytes: Vec<u8>| CapturedBody {
         size: bytes.len() as u64,
         chunks: vec![bytes.into()],
@@ -18,7 +32,7 @@ fn captured(request: &Value, response: &str) -> Capture {
     };
     Capture {
         request: body(request.to_string().into_bytes()),
-        response: body(response.as_bytes().to_vec()),
+        response: body(response.to_vec()),
         ..Capture::default()
     }
 }
@@ -47,7 +61,7 @@ fn text(text: &str) -> Part {
 }
 
 /// Each dialect's way to say: be brief; list the files; (calls ls) ; a.txt; There is a.txt.
-fn dialects() -> Vec<(&'static str, [(Value, String); 2])> {
+fn dialects() -> Vec<(&'static str, [Capture; 2])> {
     let anthropic_first =
         json!([{"role": "user", "content": [{"type": "text", "text": "List the files"}]}]);
     let anthropic = [
@@ -118,21 +132,90 @@ fn dialects() -> Vec<(&'static str, [(Value, String); 2])> {
             ]),
         ),
     ];
-    vec![
-        ("anthropic", anthropic),
-        ("chat", chat),
-        ("responses", responses),
-        ("gemini", gemini),
-    ]
+    let bedrock = bedrock(&anthropic);
+    let texts = |pairs: [(Value, String); 2]| pairs.map(|(asked, said)| captured(&asked, &said));
+    let mut all = vec![
+        ("anthropic", texts(anthropic)),
+        ("chat", texts(chat)),
+        ("responses", texts(responses)),
+        ("gemini", texts(gemini)),
+    ];
+    all.extend(bedrock);
+    all
+}
+
+/// The same in binary frames: Claude's own words, and Converse.
+fn bedrock(anthropic: &[(Value, String); 2]) -> [(&'static str, [Capture; 2]); 2] {
+    let [claude_first, claude_second] = anthropic;
+    let claude = |event: Value| chunk(&event);
+    let invoke = [
+        framed(
+            &claude_first.0,
+            &[
+                claude(json!({"type": "message_start", "message": {}})),
+                claude(
+                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "c1", "name": "ls", "input": {}}}),
+                ),
+                claude(
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{\"in\":"}}),
+                ),
+                claude(
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "\".\"}"}}),
+                ),
+                claude(
+                    json!({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 1}}),
+                ),
+            ],
+        ),
+        captured(&claude_second.0, &claude_second.1),
+    ];
+    let event = |kind: &str, payload: Value| frame("event", kind, &payload.to_string());
+    let blocks = json!([{"text": "List the files"}]);
+    let user = json!({"role": "user", "content": blocks});
+    let converse = [
+        framed(
+            &json!({"system": [{"text": "Be brief"}], "messages": [user]}),
+            &[
+                event("messageStart", json!({"role": "assistant"})),
+                event(
+                    "contentBlockStart",
+                    json!({"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "c1", "name": "ls"}}}),
+                ),
+                event(
+                    "contentBlockDelta",
+                    json!({"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{\"in\":"}}}),
+                ),
+                event(
+                    "contentBlockDelta",
+                    json!({"contentBlockIndex": 0, "delta": {"toolUse": {"input": "\".\"}"}}}),
+                ),
+                event("messageStop", json!({"stopReason": "tool_use"})),
+            ],
+        ),
+        framed(
+            &json!({"system": [{"text": "Be brief"}], "messages": [user,
+                {"role": "assistant", "content": [{"toolUse": {"toolUseId": "c1", "name": "ls", "input": {"in": "."}}}]},
+                {"role": "user", "content": [{"toolResult": {"toolUseId": "c1", "content": [{"text": "a.txt"}]}}]}]}),
+            &[
+                event("messageStart", json!({"role": "assistant"})),
+                event(
+                    "contentBlockDelta",
+                    json!({"contentBlockIndex": 0, "delta": {"text": "There is "}}),
+                ),
+                event(
+                    "contentBlockDelta",
+                    json!({"contentBlockIndex": 0, "delta": {"text": "a.txt."}}),
+                ),
+            ],
+        ),
+    ];
+    [("bedrock invoke", invoke), ("bedrock converse", converse)]
 }
 
 #[test]
 fn every_dialect_reads_the_same() {
     for (name, [first, second]) in dialects() {
-        let turns = turns(vec![
-            (record(0), Some(captured(&first.0, &first.1))),
-            (record(5), Some(captured(&second.0, &second.1))),
-        ]);
+        let turns = turns(vec![(record(0), Some(first)), (record(5), Some(second))]);
         let [first, second] = turns.as_slice() else {
             panic!("two turns");
         };
@@ -160,17 +243,64 @@ fn every_dialect_reads_the_same() {
 }
 
 #[test]
-fn what_is_asked_again_is_shown_once() {
-    let (first, rest) = (
-        dialects().remove(0).1,
-        json!({"error": {"message": "Overloaded"}}).to_string(),
+fn what_bedrocks_streams_say_besides_is_shown() {
+    let answer = |frames: &[Vec<u8>]| {
+        let asked = json!({"inputText": "Hello"});
+        let turns = turns(vec![(record(0), Some(framed(&asked, frames)))]);
+        let turn = turns.into_iter().next().expect("one turn");
+        assert_eq!(turn.asked, [text("Hello")]);
+        (turn.answer, turn.gaps)
+    };
+    let delta = |text: Value| {
+        let payload = json!({"contentBlockIndex": 0, "delta": {"reasoningContent": text}});
+        frame("event", "contentBlockDelta", &payload.to_string())
+    };
+    let slow = frame(
+        "exception",
+        "throttlingException",
+        "{\"message\":\"slow down\"}",
     );
+    let (parts, gaps) = answer(&[delta(json!({"text": "Hmm"})), slow]);
+    let said = |text: &str| Text {
+        text: text.into(),
+        left_out: 0,
+    };
+    assert_eq!(
+        parts,
+        [Part::Thinking(said("Hmm")), Part::Error(said("slow down"))]
+    );
+    assert_eq!(gaps, [""; 0]);
+    // Families that know nothing but text.
+    for events in [
+        [json!({"generation": "He"}), json!({"generation": "llo"})],
+        [json!({"outputText": "He"}), json!({"outputText": "llo"})],
+        [
+            json!({"outputs": [{"text": "He"}]}),
+            json!({"outputs": [{"text": "llo"}]}),
+        ],
+    ] {
+        let (parts, _) = answer(&events.map(|event| chunk(&event)));
+        assert_eq!(parts, [text("Hello")]);
+    }
+    let mut broken = chunk(&json!({"generation": "x"}));
+    *broken.last_mut().expect("a byte") ^= 1;
+    let (parts, gaps) = answer(&[chunk(&json!({"generation": "Hello"})), broken]);
+    assert_eq!((parts.len(), gaps.len()), (1, 1));
+}
+
+#[test]
+fn what_is_asked_again_is_shown_once() {
+    let [first, second] = dialects().remove(0).1;
+    let overloaded = Capture {
+        response: captured(&json!({}), "{\"error\": {\"message\": \"Overloaded\"}}").response,
+        ..second.clone()
+    };
     let mut broken = record(5);
     broken.status = Some(529);
     let turns = turns(vec![
-        (record(0), Some(captured(&first[0].0, &first[0].1))),
-        (broken, Some(captured(&first[1].0, &rest))),
-        (record(9), Some(captured(&first[1].0, &first[1].1))),
+        (record(0), Some(first)),
+        (broken, Some(overloaded)),
+        (record(9), Some(second)),
     ]);
     assert!(matches!(&turns[1].answer[..], [Part::Error(why)] if why.text == "Overloaded"));
     assert!(

@@ -448,6 +448,7 @@ fn figures_beyond_all_measure_are_shown_and_not_a_panic() {
         state: &state,
         now: NOW,
         host: "ai",
+        base: "http://ai",
     };
     let view = view::Overview {
         whose: Whose::Own,

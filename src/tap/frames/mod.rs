@@ -28,7 +28,12 @@ pub enum FrameItem<'a> {
         payload: &'a [u8],
     },
     /// An exception or an error: the stream ends with it.
-    Exception,
+    Exception {
+        /// Its `:exception-type`, or its `:error-code`.
+        kind: &'a str,
+        /// Its payload; an error's `:error-message` where it has none.
+        payload: &'a [u8],
+    },
     /// A frame that was too large or damaged.
     Unreadable,
 }
@@ -142,7 +147,18 @@ fn emit(message: &Message, each: &mut impl FnMut(FrameItem<'_>)) {
         }
     };
     match header(":message-type") {
-        Some("exception" | "error") => each(FrameItem::Exception),
+        Some("exception" | "error") => {
+            let kind = header(":exception-type").or_else(|| header(":error-code"));
+            let stated: &[u8] = message.payload();
+            let payload = match header(":error-message") {
+                Some(text) if stated.is_empty() => text.as_bytes(),
+                _ => stated,
+            };
+            each(FrameItem::Exception {
+                kind: kind.unwrap_or_default(),
+                payload,
+            });
+        }
         _ => each(FrameItem::Event {
             kind: header(":event-type").unwrap_or_default(),
             payload: message.payload(),

@@ -43,7 +43,11 @@ fn decode<'a>(
         decoder.feed(chunk, |item| {
             items.push(match item {
                 FrameItem::Event { kind, payload } => Ok((kind.to_owned(), payload.to_vec())),
-                FrameItem::Exception => Err("exception"),
+                FrameItem::Exception { kind, payload } => {
+                    assert!(kind.is_empty() || kind == "throttlingException", "{kind}");
+                    assert!(payload.is_empty() || payload == b"{\"message\":\"slow\"}");
+                    Err("exception")
+                }
                 FrameItem::Unreadable => Err("unreadable"),
             });
         });

@@ -218,7 +218,7 @@ fn frame(dialect: Dialect, reply: &mut Reply, item: FrameItem<'_>) {
         FrameItem::Event { kind, payload } => text(reply, payload, |reply, data| {
             dialect::frame(dialect, reply, kind, data)
         }),
-        FrameItem::Exception => {
+        FrameItem::Exception { .. } => {
             reply.started = true;
             reply.error = true;
             true

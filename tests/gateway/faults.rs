@@ -114,7 +114,7 @@ async fn a_kept_connection_that_closes_is_replaced_or_answered_for() {
         );
         upstream.reply(vec![reply.into_bytes()], Then::Close);
         let answer = http::post(&url, message(MODEL, &format!("number {n}"), false)).await;
-        match answer.status {
+        match answer.status.as_u16() {
             200 => {
                 assert_eq!(answer.text(), body);
                 // It reached the provider, and reached it once.

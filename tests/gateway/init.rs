@@ -235,7 +235,7 @@ fn commands(page: &str) -> Vec<String> {
             "```sh" => inside = true,
             "```" => inside = false,
             command if inside && !command.is_empty() && !command.starts_with('#') => {
-                found.push(command.to_owned())
+                found.push(command.to_owned());
             }
             _ => {}
         }

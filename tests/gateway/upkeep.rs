@@ -220,7 +220,7 @@ async fn an_erased_person_is_in_no_byte_of_the_files_and_nobody_else_is_touched(
         message(
             MODEL,
             &format!("{} {} {turn} {noise}", MARKS[0], MARKS[1]),
-            turn % 2 == 0,
+            turn.is_multiple_of(2),
         )
     };
     let answer = http::post(&format!("{}/v1/messages", first.url), marked(0)).await;

@@ -144,7 +144,9 @@ fn joined(body: &CapturedBody, length: usize) -> Bytes {
         [one] => one.clone(),
         many => {
             let mut whole = Vec::with_capacity(length);
-            many.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+            for chunk in many {
+                whole.extend_from_slice(chunk);
+            }
             whole.into()
         }
     }

@@ -213,18 +213,24 @@ fn models(config: &Config, provider: &Provider, listed: &[String], report: &mut 
 
 /// Providers list a model by its full name, and take names without the date as well.
 fn is_listed(model: &str, known: &BTreeSet<&str>) -> bool {
+    let dated = |name: &&str| name[model.len()..].strip_prefix('-').is_some_and(is_date);
     known.contains(model)
         || model.ends_with("-latest")
         || known
             .range(model..)
             .take_while(|name| name.starts_with(model))
-            .any(|name| {
-                let date = name[model.len()..].strip_prefix('-').unwrap_or_default();
-                date.len() >= 8
-                    && date
-                        .bytes()
-                        .all(|byte| byte.is_ascii_digit() || byte == b'-')
-            })
+            .any(dated)
+}
+
+/// `20251001` or `2025-10-01`.
+fn is_date(text: &str) -> bool {
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<_> = text.split('-').collect();
+    parts.iter().all(|part| digits(part))
+        && matches!(
+            parts.iter().map(|part| part.len()).collect::<Vec<_>>()[..],
+            [8] | [4, 2, 2]
+        )
 }
 
 #[cfg(test)]

@@ -262,6 +262,9 @@ fn came_over_tls(req: &request::Parts) -> bool {
 
 /// Answers a browser whose caller has no role; none for programs, which get an error to read.
 pub fn stranger(caller: &Caller, req: &request::Parts) -> Option<Response<Bytes>> {
+    if req.method != Method::GET && req.method != Method::HEAD {
+        return None;
+    }
     let accepts = req.headers.get_all(ACCEPT).iter();
     let mut accepts = accepts.filter_map(|accept| accept.to_str().ok());
     let mut rsp = match Route::parse(req.uri.path()) {

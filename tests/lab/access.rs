@@ -245,7 +245,15 @@ fn broken(row: &Row) -> Vec<String> {
         holds(*answers == [403; CALLERS.len()], "a page of another origin");
     }
     holds(row.own_page == row.ours, "a page of our own");
-    holds(row.ours[NOBODY] == 403, "somebody without a role");
+    // The page that tells people without a role what to do looks like the others.
+    let Place { method, path, .. } = &row.place;
+    let looks = path.starts_with("/ui/assets/") || path == "/favicon.ico";
+    let nobodys = if looks && *method == Method::GET {
+        200
+    } else {
+        403
+    };
+    holds(row.ours[NOBODY] == nobodys, "somebody without a role");
     holds(row.elsewhere[NOBODY] == 403, "somebody without a role");
     let for_programs = matches!(
         row.place.part,
@@ -257,7 +265,6 @@ fn broken(row: &Row) -> Vec<String> {
     } else {
         holds(row.elsewhere == row.ours, "a program's own name for us");
     }
-    let path = &row.place.path;
     let of_bob = ["ses_", "req_", "bob@"]
         .iter()
         .any(|word| path.contains(word));
@@ -279,7 +286,8 @@ are users too, and ask for the same; *no role* is on the tailnet and in no grant
 the answers to all five in the same order, where they differ from those before: *foreign name* with a `Host` that is none of the
 gateway's names and no `Origin` (programs come under any name; a page under a made-up name has an `Origin`), *foreign page* with an
 `Origin` that is not the gateway's own, or `null`. Requests that carry the gateway's own `Origin` are answered as those without one.
-Models are asked with a body that works, the API's writes with an empty object, stored objects with an id that is nobody's.
+Style, script and icon are for everybody: a browser whose caller has no role is told so by a page that looks like the others. Models are
+asked with a body that works, the API's writes with an empty object, stored objects with an id that is nobody's.
 ";
 
 /// The document.

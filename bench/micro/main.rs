@@ -255,9 +255,10 @@ fn finished(number: u64) -> (Record, Capture) {
             .collect()
     };
     let body = |words: usize| {
-        let text: String = (0..words)
-            .map(|word| format!("word-{} ", (number * 31 + word as u64 * 17) % 997))
+        let words: Vec<String> = (0..words)
+            .map(|word| format!("word-{}", (number * 31 + word as u64 * 17) % 997))
             .collect();
+        let text = words.join(" ");
         CapturedBody {
             size: text.len() as u64,
             chunks: vec![Bytes::from(text)],

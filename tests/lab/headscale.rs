@@ -299,7 +299,8 @@ async fn headscale_joins_identifies_and_authorizes() {
     }
     assert_eq!(asks(&at_bob, "claude-opus-4-5").await, 404);
 
-    // Removed by an admin, and in again by hand: the key was for one node, so there is an address.
+    // Removed by an admin, which headscale does not tell the node: it finds out when it reports its addresses. And in again by
+    // hand: the key was for one node, so there is an address.
     headscale
         .tell(&[
             "nodes",

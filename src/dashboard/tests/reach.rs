@@ -52,6 +52,7 @@ fn expected(route: &Route) -> [u16; 3] {
         | Route::AddGrant
         | Route::MakeAdmin
         | Route::History
+        | Route::NodeLogin
         | Route::Access
         | Route::Audit => [200, 403, 403],
         // Only forms are sent there.

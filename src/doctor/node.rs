@@ -9,7 +9,7 @@ use crate::{
     config::address,
     provider::client::{Network, Pieces},
     record::Timestamp,
-    tailnet::{Concern, EXPIRY_DAYS, Gravity, Notice},
+    tailnet::{Concern, Details, EXPIRY_DAYS, Gravity, Notice},
 };
 use http::{Request, Uri, header};
 use std::{net::IpAddr, time::Duration};
@@ -70,7 +70,7 @@ pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
             control(app, &facts, answer, &mut report);
         }
     }
-    key(app, expiry, &mut report);
+    key(expiry, &mut report);
     identity(app, &mut report);
     Looked {
         report,
@@ -155,25 +155,25 @@ fn own(app: &App, facts: &NodeFacts, report: &mut Report) {
     }
 }
 
-fn key(app: &App, expiry: Option<Timestamp>, report: &mut Report) {
+fn key(expiry: Option<Timestamp>, report: &mut Report) {
     let Some(expiry) = expiry else {
         return;
     };
-    let days = expiry.0.saturating_sub(Timestamp::now().0) / 86_400_000;
-    match concern(app, Concern::KeyExpires) {
-        Some(notice) => tell(&notice, "node.key", report),
-        None if days < EXPIRY_DAYS => report.add(
-            "node.key",
-            Outcome::Warning,
-            format!("the node's key expires at {expiry}"),
-            "turn off key expiry for this machine in the admin console, or log in again",
-        ),
-        None => report.add(
+    let left = expiry.0.saturating_sub(Timestamp::now().0);
+    let days = left / 86_400_000;
+    if days < EXPIRY_DAYS {
+        let details = Details {
+            left: Details::left_of(left),
+            ..Details::default()
+        };
+        tell(&Concern::KeyExpires.notice(&details), "node.key", report);
+    } else {
+        report.add(
             "node.key",
             Outcome::Good,
             format!("good for {days} days"),
             "",
-        ),
+        );
     }
 }
 

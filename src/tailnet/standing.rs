@@ -103,6 +103,17 @@ pub struct Details {
     pub left: String,
 }
 
+impl Details {
+    /// So many milliseconds, in words.
+    pub fn left_of(milliseconds: u64) -> String {
+        match milliseconds / 86_400_000 {
+            0 => "less than a day".to_owned(),
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        }
+    }
+}
+
 /// The words of one standing or concern: its name, what is the case, and what to do; `{…}` are [`Details`].
 type Words = (&'static str, &'static str, &'static str);
 

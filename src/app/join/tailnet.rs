@@ -217,7 +217,7 @@ impl Own {
         let facts = self.facts.read();
         let left = facts
             .key_expiry
-            .map_or(0, |at| at.0.saturating_sub(Timestamp::now().0) / DAY_MS);
+            .map_or(0, |at| at.0.saturating_sub(Timestamp::now().0));
         // The state's own address first: the other is gone a moment before the state has moved on.
         let login = match &*self.state.borrow() {
             NodeState::NeedsLogin(Some(address)) => Some(address.clone()),
@@ -234,11 +234,7 @@ impl Own {
             control: self.control.clone(),
             wanted: self.wanted.clone(),
             name: facts.name.clone(),
-            left: match left {
-                0 => "less than a day".to_owned(),
-                1 => "1 day".to_owned(),
-                days => format!("{days} days"),
-            },
+            left: Details::left_of(left),
         }
     }
 

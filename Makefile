@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients soak reproducible bench bench-peers bench-micro instructions bench-pages screenshots docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients headscale soak reproducible bench bench-peers bench-micro instructions bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,15 @@ clients: lab ## Real clients (npm and PyPI packages) against the gateway
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_CLIENTS=$(CURDIR)/.cache/clients \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  cargo test --locked --test suite clients:: -- --include-ignored --test-threads 1
+
+headscale: lab ## Headscale as control plane (built from the Go module proxy the first time): join, identify, authorize
+	@scripts/setup test
+	@cargo build --locked --workspace --all-targets
+	headscale=$$(scripts/headscale)
+	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_HEADSCALE=$$headscale \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  cargo test --locked --test suite lab::headscale:: -- --include-ignored --nocapture
 
 soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, the race detector, and fuzzing
 	@scripts/setup test

@@ -84,6 +84,11 @@ pub enum Command {
     },
     /// Print the man page (roff).
     Man,
+    /// Log the running gateway's node in, or in again: prints the address where somebody has to log it in.
+    ///
+    /// For a node whose key has expired or soon will, that was removed from the tailnet, or whose auth key is refused. Nothing
+    /// is interrupted before somebody has logged in there.
+    Login(LoginArgs),
     /// Write or check the generated references in docs/.
     #[command(hide = true)]
     Docs {
@@ -110,6 +115,14 @@ pub struct HealthArgs {
     /// Exit 0 when it answers at all, also while it waits for a login or drains: for liveness probes.
     #[arg(long)]
     pub alive: bool,
+}
+
+/// Arguments of `login`.
+#[derive(Args, Clone, Debug)]
+pub struct LoginArgs {
+    /// Where state is kept.
+    #[command(flatten)]
+    pub state: StateArgs,
 }
 
 /// Arguments of `run`.

@@ -9,7 +9,7 @@ use crate::{
     build::Facts,
     cli::{
         CheckArgs, Cli, Command, ConnectArgs, DoctorArgs, EraseArgs, ExportArgs, ExportFormat,
-        ExportWhat, HealthArgs, InitArgs, LogFormat, RepriceArgs, RunArgs,
+        ExportWhat, HealthArgs, InitArgs, LogFormat, LoginArgs, RepriceArgs, RunArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     connect,
@@ -48,6 +48,7 @@ pub async fn execute(cli: Cli) -> ExitCode {
         Some(Command::Check(args)) => check(&args),
         Some(Command::Doctor(args)) => return examine(&args).await,
         Some(Command::Health(args)) => health(&args).await,
+        Some(Command::Login(args)) => log_in(&args).await,
         Some(Command::Export(args)) => export(&args).await,
         Some(Command::Reprice(args)) => price_again(&args).await,
         Some(Command::Backup(args)) => said(upkeep::backup(&args).await),
@@ -121,6 +122,15 @@ async fn health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let (_, health): (_, app::Health) = ControlClient::new(&dir).json("/health", &[]).await?;
     print(&format!("{}\n", serde_json::to_string(&health)?))?;
     Ok(code(health.serving || args.alive))
+}
+
+async fn log_in(args: &LoginArgs) -> anyhow::Result<ExitCode> {
+    let dir = app::state_dir(args.state.state_dir.as_deref())?;
+    let address: Option<String> = ControlClient::new(&dir).post("/login", &[]).await?;
+    match address {
+        Some(address) => print(&format!("Log the node in at:\n\n    {address}\n")),
+        None => print("The node has logged in with its auth key.\n"),
+    }
 }
 
 async fn examine(args: &DoctorArgs) -> ExitCode {

@@ -1,7 +1,7 @@
 //! The control socket: how other commands on the same host talk to a running gateway.
 //!
 //! Owns: `control.sock` in the state directory (mode 0600): the server side inside the gateway and the client side for
-//! `health`, `doctor`, `export`, `reprice`, `backup` and `erase`. Whoever can open it owns the state directory anyway; nothing here is on the network.
+//! `health`, `doctor`, `login`, `export`, `reprice`, `backup` and `erase`. Whoever can open it owns the state directory anyway; nothing here is on the network.
 //! In: small HTTP requests. Out: JSON, or an export as a stream.
 //! Must not know: how the answers are made.
 
@@ -99,6 +99,10 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
             };
             json(StatusCode::OK, &doctor::examine(app, &question).await)
         }
+        (&Method::POST, "/login") => match app.node.log_in().await {
+            Ok(address) => json(StatusCode::OK, &address),
+            Err(error) => text(StatusCode::BAD_GATEWAY, error),
+        },
         (&Method::GET, "/export") => {
             match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {
                 Ok(options) => export(app, options),

@@ -8,6 +8,7 @@ mod certificate;
 mod join;
 mod paths;
 pub mod restored;
+mod signals;
 
 pub use join::{AnyWhoIs, NodeFacts, NodeView, Path};
 pub use paths::{StateDir, StateError, state_dir};
@@ -41,17 +42,13 @@ use crate::{
     session::{Restored, Sessions},
     shutdown::Tasks,
     store::{OpenOptions, Recovered, Retention, Store, Writer},
-    tailnet::{Accept, DevListener, LIBRARY_VERSION},
+    tailnet::{Accept, Concern, DevListener, LIBRARY_VERSION},
 };
 use anyhow::Context as _;
 use serde::Serialize;
+use signals::Signals;
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-    time::MissedTickBehavior,
-};
+use tokio::{net::TcpListener, sync::Notify, time::MissedTickBehavior};
 
 /// How often the counts of running requests are written.
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -171,6 +168,8 @@ pub fn boot_time() -> Duration {
 /// Runs the gateway until a signal ends it.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     harden::process();
+    // Before anything is said: whoever reads a line may send a signal.
+    let mut signals = Signals::new()?;
     let state = StateDir::open(args.state.state_dir.as_deref())?;
     let certificates = certificate::Source::of(&args)?;
     let live = load_config(&args, &state)?;
@@ -264,10 +263,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     say_serving();
     let outcome = tokio::select! {
-        () = signals(&app) => Ok(()),
+        () = signals.until_stop(&app) => Ok(()),
         error = failed => Err(error),
     };
-    stop(&app, &args, &background, &writer, &node).await;
+    stop(&app, &args, &background, &writer, &node, &mut signals).await;
     outcome
 }
 
@@ -539,6 +538,11 @@ impl App {
         self.metrics
             .set_draining(self.tasks.draining.is_cancelled());
         self.metrics.set_node_state(self.node.state_word());
+        let concerns = self.node.concerns();
+        for concern in Concern::ALL {
+            self.metrics
+                .set_node_concern(concern.word(), concerns.contains(&concern));
+        }
         self.metrics.set_node_key_expiry(self.node.key_expiry());
         let config = self.live.status();
         self.metrics
@@ -573,7 +577,7 @@ fn dashboard(app: &Arc<App>) -> Dashboard {
         })
     };
     let asks = dashboard::Asks {
-        key_expiry: Box::new(move || node.key_expiry()),
+        node: own_node(node),
         rates: Box::new(rates),
         known: Box::new(move |login| resolver.last_known(login)),
         probe: Box::new(move |provider| {
@@ -590,33 +594,27 @@ fn dashboard(app: &Arc<App>) -> Dashboard {
     )
 }
 
-/// Waits for the signal to stop; reloads on SIGHUP.
-async fn signals(app: &Arc<App>) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::error!("signals can't be handled");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => {
-                notify(&[sd_notify::NotifyState::Reloading]);
-                tracing::info!("reading the configuration again (SIGHUP)");
-                app.reread.notify_one();
-                let live = app.live.clone();
-                // Blocks on files.
-                let reloaded = tokio::task::spawn_blocking(move || live.log(&live.reload())).await;
-                if reloaded.is_err() {
-                    tracing::error!("reading the configuration failed");
-                }
-                notify(&[sd_notify::NotifyState::Ready]);
-            }
-        }
+/// What the pages say of the node, and may ask of it.
+fn own_node(node: NodeView) -> dashboard::OwnNode {
+    let (noticed, asked) = (node.clone(), node.clone());
+    dashboard::OwnNode {
+        key_expiry: Box::new(move || node.key_expiry()),
+        concerns: Box::new(move || {
+            let words = noticed.concerns().into_iter().map(Concern::word);
+            let words: Vec<_> = words.collect();
+            let mut notices = noticed.notices();
+            notices.retain(|notice| words.contains(&notice.word));
+            // The key's end has a banner of its own.
+            notices.retain(|notice| notice.word != Concern::KeyExpires.word());
+            notices
+                .into_iter()
+                .map(|notice| (notice.what, notice.remedy))
+                .collect()
+        }),
+        log_in: Box::new(move || {
+            let node = asked.clone();
+            Box::pin(async move { node.log_in().await })
+        }),
     }
 }
 
@@ -627,6 +625,7 @@ async fn stop(
     background: &Tasks,
     writer: &Writer,
     node: &NodeView,
+    signals: &mut Signals,
 ) {
     notify(&[
         sd_notify::NotifyState::Stopping,
@@ -640,7 +639,7 @@ async fn stop(
     app.tasks.draining.cancel();
     let clean = tokio::select! {
         clean = app.tasks.drain(args.drain_timeout) => clean,
-        () = signals(app) => {
+        () = signals.until_stop(app) => {
             app.tasks.ended.cancel();
             false
         }

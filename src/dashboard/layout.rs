@@ -120,6 +120,19 @@ fn navigation(role: Role, current: &Route) -> Markup {
     }
 }
 
+/// A notice of the node as a sentence of a banner.
+fn sentence(text: &str) -> String {
+    let text = format::clip(text, 500);
+    let mut chars = text.chars();
+    let first = chars.next().map(char::to_uppercase);
+    first
+        .into_iter()
+        .flatten()
+        .chain(chars)
+        .chain(['.'])
+        .collect()
+}
+
 fn banners(frame: &Frame<'_>) -> Markup {
     let state = frame.state;
     let key_left = state
@@ -161,6 +174,17 @@ fn banners(frame: &Frame<'_>) -> Markup {
                     @else { "The node's key expires in " (format::plural(left / DAY, "day", "days")) ". " }
                 }
                 "Then nobody reaches this gateway: an admin of the tailnet should renew the key or disable its expiry."
+                @if frame.role == Role::Admin {
+                    " " a href=(Route::NodeLogin.path()) { "Log in again" }
+                }
+            }
+        }
+        @if frame.role == Role::Admin {
+            @for (what, remedy) in &state.node_concerns {
+                p.banner.warn role="note" {
+                    strong { (sentence(what)) " " }
+                    (sentence(remedy))
+                }
             }
         }
         @if let Some(reason) = &state.reload_failure {

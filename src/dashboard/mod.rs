@@ -69,6 +69,8 @@ struct State {
     store_degraded: bool,
     /// When the node's key expires; none = never, or no node.
     key_expiry: Option<Timestamp>,
+    /// What else about the node needs attention: what, and what to do.
+    node_concerns: Vec<(String, String)>,
 }
 
 /// Providers that are tried at once, on their way into the document.
@@ -76,8 +78,8 @@ const TRIALS: usize = 4;
 
 /// What the pages ask of other parts while they are made. Nothing of it may block.
 pub struct Asks {
-    /// When the node's key expires; none = never, or no node.
-    pub key_expiry: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
+    /// The gateway's own node.
+    pub node: OwnNode,
     /// What the price table says of a model of a provider.
     pub rates: Box<RatesOf>,
     /// Who was last seen under a login.
@@ -100,6 +102,25 @@ pub type Probe =
 #[derive(Clone, Copy, Debug)]
 pub struct OverTls;
 
+/// Whether a login was asked for: the address where a person has to go (none = not needed), or why it failed.
+pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>>;
+
+/// The gateway's own node, as far as the pages show it and may ask something of it. None of this blocks.
+pub struct OwnNode {
+    /// When its key expires; none = never, or no node.
+    pub key_expiry: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
+    /// What else needs attention: what, and what to do.
+    pub concerns: Box<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// Asks for a new login.
+    pub log_in: Box<dyn Fn() -> LoginAnswer + Send + Sync>,
+}
+
+impl fmt::Debug for OwnNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnNode").finish_non_exhaustive()
+    }
+}
+
 /// Looks up what a model of a provider costs.
 pub type RatesOf = dyn Fn(&Config, &Provider, &str) -> Option<Rates> + Send + Sync;
 
@@ -112,6 +133,7 @@ pub struct Dashboard {
     state: Box<dyn Fn() -> State + Send + Sync>,
     rates: Box<RatesOf>,
     known: Box<KnownAs>,
+    node: Arc<OwnNode>,
     open: live::Open,
     editor: Editor,
     tokens: form::Tokens,
@@ -149,19 +171,22 @@ impl Dashboard {
     /// through `editor`.
     pub fn new(store: Store, writer: Writer, live: Live, editor: Editor, asks: Asks) -> Self {
         let health = writer.clone();
-        let key_expiry = asks.key_expiry;
+        let node = Arc::new(asks.node);
+        let shown = Arc::clone(&node);
         let allow_local = live.allow_local_upstreams();
         let state = move || State {
             config: live.current(),
             reload_failure: live.status().error,
             store_degraded: health.stats().degraded.is_some(),
-            key_expiry: key_expiry(),
+            key_expiry: (shown.key_expiry)(),
+            node_concerns: (shown.concerns)(),
         };
         Self {
             source: Source::new(store, writer),
             state: Box::new(state),
             rates: asks.rates,
             known: asks.known,
+            node,
             open: live::Open::default(),
             editor,
             tokens: form::Tokens::new(),
@@ -405,6 +430,10 @@ async fn page(
         | Route::Version(_) => {
             let (title, page) = settings::open(dashboard, frame, route, query).await?;
             (title.into(), page)
+        }
+        Route::NodeLogin => {
+            let token = dashboard.tokens.of(frame.caller);
+            ("Log in again".into(), pages::login::form(&token))
         }
         Route::Body(..)
         | Route::Json(_)

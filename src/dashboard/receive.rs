@@ -7,7 +7,7 @@ use super::{
     Dashboard, Missing,
     form::Form,
     layout::Frame,
-    refusal,
+    pages, refusal,
     response::{document, part, plain, see},
     route::Route,
     settings::{self, Done},
@@ -55,9 +55,12 @@ where
         Ok(form) => form,
         Err((status, why)) => return plain(status, why),
     };
-    let done = if dashboard.tokens.hold(frame.caller, settings::token(&form)) {
+    let holds = dashboard.tokens.hold(frame.caller, settings::token(&form));
+    let done = if holds && *route == Route::NodeLogin {
+        Ok(pages::login::take(&dashboard.node, frame).await)
+    } else if holds {
         settings::take(dashboard, frame, route, &form).await
-    } else if req.headers.contains_key(ORIGIN) && *route != Route::Check {
+    } else if req.headers.contains_key(ORIGIN) && route.of_settings() && *route != Route::Check {
         settings::stale_form(dashboard, frame, route, &form).await
     } else {
         // What a browser does not vouch for is not shown either.

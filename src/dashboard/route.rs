@@ -53,6 +53,8 @@ pub(super) enum Route {
     MakeAdmin,
     History,
     Version(u64),
+    /// Asks for a new login of the gateway's node.
+    NodeLogin,
     /// Events for pages that are open.
     Live,
     Style,
@@ -104,6 +106,7 @@ impl Route {
             ["", "settings", "admin"] => Self::MakeAdmin,
             ["", "settings", "history", ""] => Self::History,
             ["", "settings", "history", number] => Self::Version(number.parse().ok()?),
+            ["", "node", "login"] => Self::NodeLogin,
             ["", "sessions", id] | ["", "sessions", id, ""] => Self::Session(id.parse().ok()?),
             ["", "requests", id] | ["", "requests", id, ""] => Self::Request(id.parse().ok()?),
             ["", "requests", id, "json"] => Self::Json(id.parse().ok()?),
@@ -144,6 +147,7 @@ impl Route {
             Self::MakeAdmin => "/ui/settings/admin".into(),
             Self::History => "/ui/settings/history/".into(),
             Self::Version(number) => format!("/ui/settings/history/{number}"),
+            Self::NodeLogin => "/ui/node/login".into(),
             Self::Live => "/ui/live".into(),
             Self::Script => super::assets::script_path().into(),
             Self::Style => super::assets::style_path().into(),
@@ -177,6 +181,7 @@ impl Route {
             Self::MakeAdmin,
             Self::History,
             Self::Version(77),
+            Self::NodeLogin,
             Self::Live,
             Self::Style,
             Self::Script,
@@ -187,7 +192,11 @@ impl Route {
 
     /// Whether only admins may ask.
     pub(super) const fn admins_only(&self) -> bool {
-        self.of_settings() || matches!(self, Self::Person(_) | Self::Access | Self::Audit)
+        let others = matches!(
+            self,
+            Self::Person(_) | Self::Access | Self::Audit | Self::NodeLogin
+        );
+        self.of_settings() || others
     }
 
     /// Whether it is one of the settings.
@@ -208,9 +217,11 @@ impl Route {
     pub(super) const fn methods(&self) -> &'static str {
         match self {
             Self::Check => "POST",
-            Self::Settings | Self::AddProvider | Self::AddGrant | Self::Version(_) => {
-                "GET, HEAD, POST"
-            }
+            Self::Settings
+            | Self::AddProvider
+            | Self::AddGrant
+            | Self::Version(_)
+            | Self::NodeLogin => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
     }
@@ -295,6 +306,7 @@ mod tests {
             Route::MakeAdmin,
             Route::History,
             Route::Version(7),
+            Route::NodeLogin,
             Route::Style,
             Route::Icon,
         ] {

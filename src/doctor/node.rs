@@ -9,12 +9,10 @@ use crate::{
     config::address,
     provider::client::{Network, Pieces},
     record::Timestamp,
+    tailnet::{Concern, Details, EXPIRY_DAYS, Gravity, Notice},
 };
 use http::{Request, Uri, header};
 use std::{net::IpAddr, time::Duration};
-
-/// Days before its expiry at which a key is complained of.
-const EXPIRY_DAYS: u64 = 7;
 
 /// How long the control server, and a peer, may take to answer.
 const CONTROL_LIMIT: Duration = Duration::from_secs(5);
@@ -58,9 +56,9 @@ pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
             }
         }
         Some(facts) => {
-            state(app, &facts, &mut report);
+            state(app, &mut report);
             if app.node.is_serving() {
-                own(&facts, &mut report);
+                own(app, &facts, &mut report);
             }
             let (answer, ()) = tokio::join!(ask_control(app, &facts.control_url), async {
                 if app.node.is_serving() {
@@ -80,69 +78,51 @@ pub(super) async fn look(app: &App, peers: Peers<'_>) -> Looked {
     }
 }
 
-fn state(app: &App, facts: &NodeFacts, report: &mut Report) {
-    let (outcome, detail, remedy) = match app.node.state_word() {
-        "running" => (
-            Outcome::Good,
-            format!("running as {}", app.node.name()),
-            String::new(),
-        ),
-        "needs_login" => {
-            let where_to = match &*facts.login_url {
-                "" => "open the address that the log shows".to_owned(),
-                url => format!("open {url}"),
-            };
-            (
-                Outcome::Failure,
-                "not logged in".to_owned(),
-                format!(
-                    "{where_to}, or restart with an auth key; nobody can reach the gateway until then"
-                ),
-            )
-        }
-        "needs_approval" => (
-            Outcome::Failure,
-            "waiting for approval".to_owned(),
-            "an admin of the tailnet has to approve the machine in the admin console".to_owned(),
-        ),
-        "stopped" => (
-            Outcome::Failure,
-            "switched off in its settings".to_owned(),
-            "restart the gateway; if that does not help, remove tailscaled.state and join anew"
-                .to_owned(),
-        ),
-        other => (
-            Outcome::Failure,
-            format!("state {other}"),
-            "wait a moment and look at the log; is the control server reachable from this host?"
-                .to_owned(),
-        ),
+/// Where it stands, in the words of the log; and a login that was asked for and waits.
+fn state(app: &App, report: &mut Report) {
+    let notices = app.node.notices();
+    let pending = Concern::LoginPending.word();
+    let standing = notices.iter().take(1);
+    let waits = notices
+        .iter()
+        .skip(1)
+        .filter(|notice| notice.word == pending);
+    for notice in standing.chain(waits) {
+        tell(notice, "node.state", report);
+    }
+}
+
+fn tell(notice: &Notice, id: &'static str, report: &mut Report) {
+    let outcome = match notice.gravity {
+        Gravity::Good => Outcome::Good,
+        Gravity::Warning => Outcome::Warning,
+        Gravity::Failure => Outcome::Failure,
     };
-    report.add("node.state", outcome, detail, remedy);
+    report.add(id, outcome, notice.what.clone(), notice.remedy.clone());
+}
+
+/// What is said of one concern, if there is reason to.
+fn concern(app: &App, concern: Concern) -> Option<Notice> {
+    let mut notices = app.node.notices().into_iter().skip(1);
+    notices.find(|notice| notice.word == concern.word())
 }
 
 /// Name, addresses, and whether names can be looked up.
-fn own(facts: &NodeFacts, report: &mut Report) {
+fn own(app: &App, facts: &NodeFacts, report: &mut Report) {
     let Some(status) = &facts.status else { return };
     let full = status
         .own
         .as_ref()
         .map_or("", |own| own.dns_name.trim_end_matches('.'));
     let short = full.split('.').next().unwrap_or_default();
-    if short.eq_ignore_ascii_case(&facts.wanted) {
-        report.add(
+    match concern(app, Concern::NameTaken) {
+        Some(notice) => tell(&notice, "node.name", report),
+        None => report.add(
             "node.name",
             Outcome::Good,
             format!("clients use http://{short} or http://{full}"),
             "",
-        );
-    } else {
-        report.add(
-            "node.name",
-            Outcome::Warning,
-            format!("it is called {short}, not {}: another machine has that name", facts.wanted),
-            "remove the other machine in the admin console and restart, or tell clients the new name",
-        );
+        ),
     }
     match status.addresses.as_deref() {
         None | Some([]) => report.add(
@@ -179,19 +159,19 @@ fn key(expiry: Option<Timestamp>, report: &mut Report) {
     let Some(expiry) = expiry else {
         return;
     };
-    let hours = expiry.0.saturating_sub(Timestamp::now().0) / 3_600_000;
-    if hours < EXPIRY_DAYS * 24 {
-        report.add(
-            "node.key",
-            Outcome::Warning,
-            format!("the node's key expires in {} days, at {expiry}", hours / 24),
-            "turn off key expiry for this machine in the admin console, or log in again; nobody can reach the gateway after that",
-        );
+    let left = expiry.0.saturating_sub(Timestamp::now().0);
+    let days = left / 86_400_000;
+    if days < EXPIRY_DAYS {
+        let details = Details {
+            left: Details::left_of(left),
+            ..Details::default()
+        };
+        tell(&Concern::KeyExpires.notice(&details), "node.key", report);
     } else {
         report.add(
             "node.key",
             Outcome::Good,
-            format!("good for {} days", hours / 24),
+            format!("good for {days} days"),
             "",
         );
     }

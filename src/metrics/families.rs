@@ -215,8 +215,10 @@ families! {
     Gauge draining[],
     /// Always 1: which build this is.
     Gauge build_info[version, tailscale],
-    /// 1 for the tailnet node's present state.
+    /// 1 for where the tailnet node stands: `running`, or why it does not (docs/operations/joining.md).
     Gauge node_state[state],
+    /// 1 while something about the running node needs attention: `name_taken`, `key_expires`, `login_pending`, `control_lost`.
+    Gauge node_concern[concern],
     /// When the tailnet node's key expires, in seconds since 1970; absent when it never does,
     /// infinite once expiry was turned off.
     Gauge node_key_expiry_timestamp_seconds[],

@@ -409,7 +409,7 @@ impl Metrics {
         self.0.families.draining.set([], flag(draining));
     }
 
-    /// The node's state, a word of the node (`Running`, `NeedsLogin`, …).
+    /// Where the node stands, in a word.
     pub fn set_node_state(&self, state: &'static str) {
         let mut last = self.0.node_state.lock();
         if !last.is_empty() {
@@ -417,6 +417,11 @@ impl Metrics {
         }
         self.0.families.node_state.set([state], 1.0);
         *last = state;
+    }
+
+    /// Whether something about the running node needs attention.
+    pub fn set_node_concern(&self, concern: &'static str, present: bool) {
+        self.0.families.node_concern.set([concern], flag(present));
     }
 
     /// When the node's key expires; nothing when it never does.

@@ -448,8 +448,10 @@ fn hostile_names_stay_within_their_label() {
 fn the_gateways_own_state_is_shown() {
     let metrics = Metrics::new();
     metrics.set_build("0.1.0", "1.102.3");
-    metrics.set_node_state("NeedsLogin");
-    metrics.set_node_state("Running");
+    metrics.set_node_state("needs_login");
+    metrics.set_node_state("running");
+    metrics.set_node_concern("name_taken", true);
+    metrics.set_node_concern("key_expires", false);
     metrics.set_node_key_expiry(None);
     metrics.set_node_key_expiry(Some(Timestamp(1_800_000_000_500)));
     metrics.set_draining(true);
@@ -475,12 +477,17 @@ fn the_gateways_own_state_is_shown() {
     let get = |name: &str, at| value(&series, &format!("aperture_{name}"), at);
     let build = labels([("version", "0.1.0"), ("tailscale", "1.102.3")]);
     assert_eq!(get("build_info", build), "1");
-    assert_eq!(get("node_state", labels([("state", "Running")])), "1");
+    assert_eq!(get("node_state", labels([("state", "running")])), "1");
     assert!(series.contains_key(&(
         "aperture_node_state".into(),
-        labels([("state", "NeedsLogin")])
+        labels([("state", "needs_login")])
     )));
-    assert_eq!(get("node_state", labels([("state", "NeedsLogin")])), "0");
+    assert_eq!(get("node_state", labels([("state", "needs_login")])), "0");
+    let concern = |word| get("node_concern", labels([("concern", word)]));
+    assert_eq!(
+        (&*concern("name_taken"), &*concern("key_expires")),
+        ("1", "0")
+    );
     assert_eq!(
         get("node_key_expiry_timestamp_seconds", labels([])),
         "1800000000.5"

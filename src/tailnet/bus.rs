@@ -1,17 +1,20 @@
 //! News from the node's notification bus.
 //!
-//! Owns: the one watch on the bus, [`NodeState`], and the generation that counts changes of identities. In: JSON
-//! lines. Out: two `watch` channels. A message that can't be read, a watch that ends, and a gap between two watches
+//! Owns: the one watch on the bus, [`NodeState`], the address of a pending login, what stands in the way, and the
+//! generation that counts changes of identities. In: JSON lines. Out: `watch` channels. A message that can't be read, a watch that ends, and a gap between two watches
 //! all count as a change: whoever caches identities must ask again. Must not know: what is cached.
 
-use super::localapi::Notify;
+use super::{localapi::Notify, standing::Trouble};
+use parking_lot::Mutex;
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::atomic::{AtomicBool, Ordering},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     sync::watch,
+    time::Instant,
 };
 
 /// Initial state (2), and changes of peers instead of whole network maps (4096).
@@ -42,6 +45,16 @@ pub enum NodeState {
 pub(super) struct Bus {
     pub(super) state: watch::Sender<NodeState>,
     pub(super) generation: watch::Sender<u64>,
+    /// Where a person can log the node in: also a running one, which was asked to log in again.
+    pub(super) login: watch::Sender<Option<String>>,
+    /// What was in the way last; none once the control server has spoken since.
+    pub(super) trouble: watch::Sender<Option<Trouble>>,
+    /// When it was last said, in whatever words.
+    pub(super) said: Mutex<Option<Instant>>,
+    /// Counts the logins that have come to their end.
+    pub(super) logins: watch::Sender<u64>,
+    /// It has been connected since the start.
+    pub(super) ran: AtomicBool,
 }
 
 // === impl Bus ===
@@ -51,6 +64,23 @@ impl Bus {
         Self {
             state: watch::Sender::new(NodeState::default()),
             generation: watch::Sender::new(0),
+            login: watch::Sender::new(None),
+            trouble: watch::Sender::new(None),
+            said: Mutex::new(None),
+            logins: watch::Sender::new(0),
+            ran: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes news from the node's own log.
+    pub(super) fn logged(&self, line: &str) {
+        if let Some(trouble) = Trouble::of_log(line) {
+            *self.said.lock() = Some(Instant::now());
+            self.trouble.send_if_modified(|last| {
+                let new = last.as_ref() != Some(&trouble);
+                *last = Some(trouble);
+                new
+            });
         }
     }
 
@@ -69,20 +99,55 @@ impl Bus {
             if notify.changes_identities() {
                 self.changed();
             }
-            let before = self.state.borrow().clone();
-            let after = next(&before, &notify);
-            if after != before {
-                self.state.send_replace(after);
-            }
+            self.take(&notify);
         }
         self.changed();
         Ok(())
+    }
+
+    fn take(&self, notify: &Notify) {
+        let before = self.state.borrow().clone();
+        let after = next(&before, notify);
+        if after == NodeState::Running {
+            self.ran.store(true, Ordering::Release);
+        }
+        let address = notify.browse_to_url.clone().filter(|url| !url.is_empty());
+        if address.is_some() || notify.login_is_finished() {
+            set(&self.login, address);
+        }
+        if notify.login_is_finished() {
+            self.logins.send_modify(|logins| *logins += 1);
+        }
+        // Whatever of this it was, the control server has answered.
+        let moved = after != before
+            && matches!(
+                after,
+                NodeState::NeedsLogin(Some(_))
+                    | NodeState::NeedsApproval
+                    | NodeState::Starting
+                    | NodeState::Running
+            );
+        if moved || notify.is_about_itself() || notify.login_is_finished() {
+            set(&self.trouble, None);
+        }
+        if after != before {
+            self.state.send_replace(after);
+        }
     }
 
     /// Counts a change of identities.
     pub(super) fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
     }
+}
+
+/// Sets a value; those who watch it hear of changes only.
+fn set<T: PartialEq>(channel: &watch::Sender<T>, value: T) {
+    channel.send_if_modified(|last| {
+        let new = *last != value;
+        *last = value;
+        new
+    });
 }
 
 /// The state after a notification; numbers as `ipn.State` counts them.
@@ -153,6 +218,38 @@ mod tests {
             next(&NodeState::Closed, &notify(r#"{"State":6}"#)),
             NodeState::Closed
         );
+    }
+
+    /// A running node that was asked to log in again has an address, and keeps running; news clear what was in the way.
+    #[test]
+    fn a_login_of_a_running_node_and_what_was_in_the_way() {
+        let bus = Bus::new();
+        bus.logged("Received error: invalid key: used");
+        assert_eq!(
+            *bus.trouble.borrow(),
+            Some(Trouble::Refused("invalid key: used".to_owned()))
+        );
+        bus.take(&notify(r#"{"State":2}"#));
+        assert!(
+            bus.trouble.borrow().is_some(),
+            "nothing was heard of control"
+        );
+        bus.take(&notify(r#"{"State":5}"#));
+        assert!(bus.trouble.borrow().is_none());
+        assert!(!bus.ran.load(Ordering::Acquire));
+        bus.take(&notify(r#"{"State":6}"#));
+        assert!(bus.ran.load(Ordering::Acquire));
+        bus.take(&notify(r#"{"BrowseToURL":"https://login.example/a"}"#));
+        assert_eq!(
+            bus.login.borrow().as_deref(),
+            Some("https://login.example/a")
+        );
+        assert_eq!(*bus.state.borrow(), NodeState::Running);
+        bus.logged("Received error: PollNetMap: unexpected EOF");
+        bus.take(&notify(r#"{"SelfChange":{}}"#));
+        assert!(bus.trouble.borrow().is_none());
+        bus.take(&notify(r#"{"LoginFinished":{}}"#));
+        assert!(bus.login.borrow().is_none());
     }
 
     /// Lines split anywhere, nonsense and the end of a watch: each that may hide a change counts as one.

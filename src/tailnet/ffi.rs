@@ -144,18 +144,20 @@ impl Handle {
         &self,
         method: &CStr,
         path: &str,
+        body: &str,
         timeout: Duration,
     ) -> Result<(u16, String), Refusal> {
         let path = text(path)?;
+        let body = text(body)?;
         let mut out = ptr::null_mut();
-        // SAFETY: two C strings, NULL for no body, and a place for the answer, all of which outlive the call; the
+        // SAFETY: three C strings, and a place for the answer, all of which outlive the call; the
         // library keeps no pointer (`exports.go`, `tailscale_localapi`).
         let status = unsafe {
             sys::tailscale_localapi(
                 self.number,
                 method.as_ptr().cast_mut(),
                 path.as_ptr().cast_mut(),
-                ptr::null_mut(),
+                body.as_ptr().cast_mut(),
                 milliseconds(timeout),
                 &raw mut out,
             )
@@ -281,7 +283,7 @@ mod tests {
         let error = handle.dial("alice:80", Duration::from_secs(1)).unwrap_err();
         assert!(error.0.contains("not been started"), "{error}");
         let error = handle
-            .local_api(c"GET", "status", Duration::from_secs(1))
+            .local_api(c"GET", "status", "", Duration::from_secs(1))
             .unwrap_err();
         assert!(error.0.contains("not been started"), "{error}");
         handle.close().unwrap();

@@ -116,6 +116,8 @@ pub struct OwnNode {
     /// Stable id.
     #[serde(rename = "ID")]
     pub id: String,
+    /// The node's present key; another one after each login.
+    pub public_key: String,
     /// FQDN with a trailing dot. May differ from the name that was asked for.
     #[serde(rename = "DNSName")]
     pub dns_name: String,
@@ -186,6 +188,7 @@ pub struct Notify {
     /// Where a person can log the node in.
     #[serde(rename = "BrowseToURL")]
     pub browse_to_url: Option<String>,
+    login_finished: Option<IgnoredAny>,
     net_map: Option<IgnoredAny>,
     self_change: Option<IgnoredAny>,
     peers_changed: Option<IgnoredAny>,
@@ -207,6 +210,16 @@ impl Notify {
         ]
         .iter()
         .any(|part| part.is_some())
+    }
+
+    /// Whether it tells of the node itself, as the control server sees it.
+    pub fn is_about_itself(&self) -> bool {
+        self.net_map.is_some() || self.self_change.is_some()
+    }
+
+    /// Whether a login has come to its end.
+    pub fn login_is_finished(&self) -> bool {
+        self.login_finished.is_some()
     }
 }
 

@@ -16,9 +16,11 @@ pub const LIBRARY_VERSION: &str = match option_env!("APERTURE_TAILSCALE_VERSION"
 mod accept;
 mod dev;
 pub mod localapi;
+mod standing;
 
 pub use accept::{Accept, Accepted, Connector, Io, Memory, Origin};
 pub use dev::{DevListener, NotLoopback};
+pub use standing::{Concern, Details, EXPIRY_DAYS, Gravity, Notice, Standing, Trouble};
 
 #[cfg(feature = "tailnet")]
 mod bus;
@@ -39,6 +41,6 @@ mod sys;
 pub use {
     bus::NodeState,
     listener::Listener,
-    node::{Node, NodeError},
+    node::{Login, Node, NodeError},
     settings::NodeConfig,
 };

@@ -12,6 +12,7 @@ use super::{
     localapi::{self, Certificate, LocalApiError, Ping, Status, WhoIs},
     logs,
     settings::NodeConfig,
+    standing::Trouble,
 };
 use crate::shutdown::Tasks;
 use std::{
@@ -52,6 +53,15 @@ pub enum NodeError {
     Io(#[from] io::Error),
 }
 
+/// What came of asking for a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// A person has to log the node in there.
+    At(String),
+    /// It is logged in: by its auth key.
+    Done,
+}
+
 /// A running node. Clones are the same node; the last one to go closes it.
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Inner>);
@@ -75,6 +85,8 @@ const DIAL_THREADS: usize = 24;
 const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 /// Starting waits for the network only to exchange an OAuth secret.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long the control server may take to name an address for a login.
+const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 /// A certificate may first have to be issued.
 const CERTIFICATE_LIMIT: Duration = Duration::from_mins(2);
 /// How long to rest before the bus is watched again.
@@ -85,12 +97,14 @@ const WATCH_PAUSE: Duration = Duration::from_millis(100);
 impl Node {
     /// Starts a node. It may still need a login: see [`Node::state`].
     pub async fn start(config: NodeConfig, tasks: &Tasks) -> Result<Self, NodeError> {
-        let (log, read_log) = logs::pipe()?;
+        let bus = Arc::new(Bus::new());
+        let heard = bus.clone();
+        let (log, read_log) = logs::pipe(move |line| heard.logged(line))?;
         tasks.spawn(read_log);
         let node = Self(Arc::new(Inner {
             handle: Arc::new(Handle::new()),
             closed: AtomicBool::new(false),
-            bus: Arc::new(Bus::new()),
+            bus,
             questions: Arc::new(Semaphore::new(QUESTION_THREADS)),
             commands: Arc::new(Semaphore::new(COMMAND_THREADS)),
             dials: Arc::new(Semaphore::new(DIAL_THREADS)),
@@ -151,6 +165,33 @@ impl Node {
         self.0.bus.state.subscribe()
     }
 
+    /// Whether it has been connected since the start.
+    pub fn ran(&self) -> bool {
+        self.0.bus.ran.load(Ordering::Acquire)
+    }
+
+    /// Where a person can log the node in: also a running one that was asked to log in again.
+    pub fn login(&self) -> watch::Receiver<Option<String>> {
+        self.0.bus.login.subscribe()
+    }
+
+    /// What stands in the way, as the control server or the network said it last.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.0.bus.trouble.subscribe()
+    }
+
+    /// Forgets what stood in the way: the control server is seen to answer.
+    pub fn clear_trouble(&self) {
+        self.0.bus.trouble.send_replace(None);
+    }
+
+    /// Whether what stands in the way was said again lately: while it lasts it is, every half minute at least.
+    pub fn has_trouble_lately(&self) -> bool {
+        const LATELY: Duration = Duration::from_mins(1);
+        let said = *self.0.bus.said.lock();
+        said.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
     /// Changes whenever a peer may now be somebody else, or may be gone.
     ///
     /// A change of capabilities alone is not announced by the tailnet, so nothing may be kept for long on the
@@ -199,11 +240,96 @@ impl Node {
         Ok(body)
     }
 
-    /// Asks for a login: with a key that is still known, or for an address, which arrives as [`NodeState`].
-    pub async fn login_interactive(&self) -> Result<(), LocalApiError> {
-        let path = "login-interactive".to_owned();
+    /// Logs the node in, or in again: by the auth key while that is good, else a person has to.
+    ///
+    /// The library keeps its auth key and would offer it for ever; so a key that is refused is forgotten, and then it asks
+    /// for an address. A node that runs goes on with its old key until somebody has logged it in.
+    pub async fn log_in(&self) -> Result<Login, LocalApiError> {
+        let refused = |now: &Option<Trouble>| matches!(now, Some(Trouble::Refused(_)));
+        // What was refused once, key or address, will be refused again.
+        let mut afresh = refused(&self.trouble().borrow());
+        loop {
+            if refused(&self.trouble().borrow()) {
+                self.clear_trouble();
+            }
+            if afresh && let Some(address) = self.forget_key().await? {
+                return Ok(Login::At(address));
+            }
+            let (mut login, mut trouble) = (self.login(), self.trouble());
+            let before = self.public_key().await;
+            self.order("login-interactive", "").await?;
+            let said = tokio::select! {
+                address = login.wait_for(Option::is_some) => {
+                    let address = address.ok().and_then(|address| address.clone());
+                    return Ok(Login::At(address.unwrap_or_default()));
+                }
+                () = self.has_other_key(before) => {
+                    self.clear_trouble();
+                    return Ok(Login::Done);
+                }
+                now = trouble.wait_for(refused) => now.ok().and_then(|now| now.clone()),
+                () = tokio::time::sleep(LOGIN_LIMIT) => self.trouble().borrow().clone(),
+            };
+            let key_is_spent = refused(&said);
+            if afresh || !key_is_spent {
+                let said = said.map(|trouble| trouble.said().to_owned());
+                return Err(LocalApiError::NoAnswer(said.unwrap_or_else(|| {
+                    "the control server has not answered".to_owned()
+                })));
+            }
+            afresh = true;
+        }
+    }
+
+    /// The key that the node has now; empty when it does not say.
+    async fn public_key(&self) -> String {
+        let status = self.status().await.ok();
+        let own = status.and_then(|status| status.own);
+        own.map(|own| own.public_key).unwrap_or_default()
+    }
+
+    /// Waits until a login has given the node another key, and it runs with it: the library announces that for some logins
+    /// only.
+    async fn has_other_key(&self, before: String) {
+        const LOOK: Duration = Duration::from_millis(200);
+        let state = self.state();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if *state.borrow() == NodeState::Running && self.public_key().await != before {
+                return;
+            }
+        }
+    }
+
+    /// Makes the library forget its auth key, and an address that was refused. It begins anew for that: a node that ran
+    /// runs again at once, with its old key; for one that can't, there may be an address already.
+    async fn forget_key(&self) -> Result<Option<String>, LocalApiError> {
+        /// A node that has keys asks by itself.
+        const BY_ITSELF: Duration = Duration::from_secs(1);
+        let (mut login, mut state) = (self.login(), self.state());
+        let mut logins = self.0.bus.logins.subscribe();
+        let ran = *state.borrow() == NodeState::Running;
+        self.0.bus.login.send_replace(None);
+        self.order("start", "{}").await?;
+        if ran {
+            let again = async {
+                let _ = logins.changed().await;
+                let _ = state.wait_for(|now| *now == NodeState::Running).await;
+            };
+            let _ = timeout(LOGIN_LIMIT, again).await;
+            return Ok(None);
+        }
+        match timeout(BY_ITSELF, login.wait_for(Option::is_some)).await {
+            Ok(Ok(address)) => Ok(address.clone()),
+            _ => Ok(None),
+        }
+    }
+
+    /// A command without an answer that matters.
+    async fn order(&self, path: &'static str, body: &'static str) -> Result<(), LocalApiError> {
+        let (threads, path) = (&self.0.commands, path.to_owned());
         let (status, body) = self
-            .local_api(&self.0.commands, c"POST", path, QUESTION_LIMIT)
+            .local_api_with(threads, c"POST", path, body, QUESTION_LIMIT)
             .await?;
         localapi::successful(status, &body).map(drop)
     }
@@ -303,13 +429,24 @@ impl Node {
         path: String,
         limit: Duration,
     ) -> Result<(u16, String), LocalApiError> {
+        self.local_api_with(threads, method, path, "", limit).await
+    }
+
+    async fn local_api_with(
+        &self,
+        threads: &Arc<Semaphore>,
+        method: &'static CStr,
+        path: String,
+        body: &'static str,
+        limit: Duration,
+    ) -> Result<(u16, String), LocalApiError> {
         let permit = timeout(limit, threads.clone().acquire_owned())
             .await
             .map_err(|_| LocalApiError::NoAnswer("too many questions at once".to_owned()))?;
         let handle = self.0.handle.clone();
         let asked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            handle.local_api(method, &path, limit)
+            handle.local_api(method, &path, body, limit)
         });
         match timeout(limit, asked).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
@@ -387,8 +524,7 @@ async fn log_in_again(node: Weak<Inner>, mut state: watch::Receiver<NodeState>) 
                 let Some(node) = node.upgrade().map(Node) else {
                     return;
                 };
-                tracing::warn!("the node's key has expired or was revoked: it has to log in again");
-                if let Err(error) = node.login_interactive().await {
+                if let Err(error) = node.log_in().await {
                     tracing::warn!(%error, "asking for a login");
                 }
             }

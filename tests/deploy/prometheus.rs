@@ -182,7 +182,7 @@ async fn rules_in_force(prometheus: &Prometheus) -> Vec<(String, String)> {
             all.push((text("name"), text("query")));
         }
     }
-    assert_eq!((recorded, all.len()), (7, 21));
+    assert_eq!((recorded, all.len()), (7, 22));
     all
 }
 

@@ -60,6 +60,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cd deploy/prometheus", "make check runs these three"),
     ("promtool ", "make check runs it"),
     (
+        "headscale ",
+        "another program's: tests/lab/headscale.rs (`make headscale`) gives these commands",
+    ),
+    (
+        "TS_AUTHKEY=hskey-",
+        "joins a tailnet: tests/lab/headscale.rs starts it so",
+    ),
+    (
         "target/release/aperture --hostname ai",
         "joins a tailnet: tests/lab starts it with these arguments",
     ),

@@ -86,7 +86,7 @@ async fn faults_of_a_running_node_are_found_and_gone_when_they_are() {
     let expires = named(
         "warning",
         "node.key",
-        &["expires in 1 days", "turn off key expiry"],
+        &["expires in 1 day", "turn off key expiry"],
     );
     let found = until(dir, "node.key", "warning").await;
     is(&found, &expires);
@@ -136,7 +136,7 @@ async fn a_node_that_can_t_join_yet_says_what_to_do() {
         &named(
             "warning",
             "node.name",
-            &["called ai-1, not ai", "remove the other machine"],
+            &["calls this node ai-1", "rename the other machine"],
         ),
     );
     renamed.stop().await;
@@ -151,7 +151,11 @@ async fn a_node_that_can_t_join_yet_says_what_to_do() {
         .await;
     is(
         &report(waiting.dir.path(), &[]).await,
-        &named("failure", "node.state", &["not logged in", "open http"]),
+        &named(
+            "failure",
+            "node.state",
+            &["has to be logged in", "open http"],
+        ),
     );
     waiting.stop().await;
 
@@ -166,7 +170,7 @@ async fn a_node_that_can_t_join_yet_says_what_to_do() {
         &named(
             "failure",
             "node.state",
-            &["waiting for approval", "approve the machine"],
+            &["has to approve", "admin console"],
         ),
     );
     waiting.stop().await;

@@ -3,7 +3,7 @@
 use super::{
     MODEL, USERS, World, await_node, change, doctor_says, health, hold_streams, measured, with,
 };
-use crate::support::{Gateway, Lab, config, gateway::Options, http, message, soak};
+use crate::support::{Gateway, Lab, config, gateway::Options, http, message};
 use aperture::record::Timestamp;
 use provider::Provider;
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ const RESTARTED: Duration = Duration::from_millis(500);
 /// By when the process has ended, whatever goes on.
 const CLOSED: Duration = Duration::from_secs(10);
 
-const LOGIN: &str = "this node has to be logged in: open the address";
+const LOGIN: &str = "this node has to be logged in: open";
+
+const EXPIRED: &str = "the node's key has expired or was revoked";
 
 #[tokio::test]
 async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_expires() {
@@ -27,31 +29,30 @@ async fn a_login_address_is_shown_until_somebody_logs_in_and_again_when_the_key_
         ..Options::default()
     };
     let gateway = Gateway::joining(&lab, &config(&provider.url(), USERS), &options);
-    let first = login_address(&gateway, 1).await;
+    let first = login_address(&gateway, LOGIN).await;
     let (serves, told) = health(&gateway).await;
     assert!(!serves);
     assert_eq!(told["node"], "needs_login");
-    if soak() {
-        assert_eq!(login_address(&gateway, 2).await, first, "the reminder");
-    }
     lab.post("/auth/complete", json!({"url": first})).await;
     gateway.serving().await;
     assert_eq!(health(&gateway).await.1["node"], "running");
     ask(&lab).await;
 
     // Its own key expires: it says so, asks for a login, and serves again after it.
-    let seen = count(&gateway, LOGIN);
+    assert_eq!(count(&gateway, LOGIN), 1, "said once");
     change(&lab, "/nodes/ai/expire", Value::Null).await;
-    let said = "the node's key has expired or was revoked: it has to log in again";
-    gateway.event(said, |_| Some(())).await;
-    let again = login_address(&gateway, seen + 1).await;
+    let again = login_address(&gateway, EXPIRED).await;
     assert_ne!(again, first);
     let (serves, told) = health(&gateway).await;
     assert!(!serves);
-    assert_eq!(told["node"], "needs_login");
+    assert_eq!(told["node"], "expired");
     let (well, text) = doctor_says(&gateway, &[]).await;
     assert!(!well);
-    assert!(text.contains("FAIL  node.state: not logged in"), "{text}");
+    assert!(
+        text.contains(&format!("FAIL  node.state: {EXPIRED}")),
+        "{text}"
+    );
+    assert!(text.contains(&again), "{text}");
     lab.post("/auth/complete", json!({"url": again})).await;
     serving_times(&gateway, 2).await;
     await_node(&lab, "ai", "ready").await;
@@ -122,7 +123,9 @@ async fn a_node_whose_name_was_taken_tells_its_real_name() {
     let full = gateway.serving().await;
     assert!(full.starts_with("ai-1."), "{full}");
     let name = gateway
-        .event("the name was taken", |fields| Some(fields["name"].clone()))
+        .event("the name ai was taken", |fields| {
+            Some(fields["name"].clone())
+        })
         .await;
     assert_eq!(name, "ai-1");
     assert_eq!(health(&gateway).await.1["name"], "ai-1");
@@ -204,7 +207,7 @@ async fn it_ends_in_time_in_every_state() {
         ..Options::default()
     };
     let gateway = Gateway::joining(&lab, &config, &options);
-    login_address(&gateway, 1).await;
+    login_address(&gateway, LOGIN).await;
     stops_in_time(gateway, "with a login pending").await;
 
     // Before it ever reached a control server.
@@ -258,14 +261,10 @@ async fn ask(lab: &Lab) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// The address of the n-th call for a login.
-async fn login_address(gateway: &Gateway, n: usize) -> String {
-    let mut seen = 0;
+/// The address that such a line tells.
+async fn login_address(gateway: &Gateway, message: &str) -> String {
     gateway
-        .event(LOGIN, |fields| {
-            seen += 1;
-            (seen == n).then(|| fields["url"].as_str().unwrap().to_owned())
-        })
+        .event(message, |fields| fields["url"].as_str().map(str::to_owned))
         .await
 }
 

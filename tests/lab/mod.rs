@@ -8,8 +8,12 @@ mod captures;
 mod changes;
 /// What `doctor` says, and that it agrees with what the proxy does.
 mod doctor;
+/// Headscale as another control plane.
+mod headscale;
 /// Who a request is counted for.
 mod identity;
+/// Every way to join, and every reason not to be in: what the log, doctor, metrics and pages say of it.
+mod joining;
 /// Login, approval, names, key expiry, restarts, outages and the end.
 mod lifecycle;
 /// Many short connections, many idle streams.

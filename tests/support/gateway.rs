@@ -95,12 +95,21 @@ impl Gateway {
 
     /// On the tailnet, without waiting.
     pub fn joining(lab: &Lab, config: &str, options: &Options) -> Self {
+        Self::joining_at(&lab.control_url, config, options)
+    }
+
+    /// On the tailnet of that control server, without waiting. Arguments that are given win.
+    pub fn joining_at(control_url: &str, config: &str, options: &Options) -> Self {
         let dir = options
             .dir
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let mut command = command(&dir, config, options);
-        command.args(["--hostname", "ai", "--control-url", &lab.control_url]);
+        for [name, value] in [["--hostname", "ai"], ["--control-url", control_url]] {
+            if !options.arguments.iter().any(|given| given == name) {
+                command.args([name, value]);
+            }
+        }
         if !options.without_key {
             command.env("TS_AUTHKEY", KEY);
         }

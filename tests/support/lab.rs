@@ -38,7 +38,8 @@ pub fn topology() -> Value {
     })
 }
 
-fn binary() -> PathBuf {
+/// The program, which can also be one node of another control server.
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("APERTURE_LAB")
         .map_or_else(|| repository("bin/tailnet-lab"), PathBuf::from);
     assert!(

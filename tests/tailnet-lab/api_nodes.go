@@ -38,6 +38,12 @@ func (a *API) nodeCalls() {
 		t.expireAt(n, time.Now().Add(time.Duration(seconds*float64(time.Second))))
 		return nil
 	})
+	changeNode(a, "POST /nodes/{name}/name", func(n *Node, in string, _ bool) error {
+		if n.client {
+			return conflict("%s is a client of the lab: its name is its handle", n.host)
+		}
+		return t.rename(n, in)
+	})
 	changeNode(a, "POST /nodes/{name}/approve", func(n *Node, in, body bool) error {
 		n.tc.MachineAuthorized = in || !body
 		return nil

@@ -37,6 +37,16 @@ func (a *API) tailnetCalls() {
 		}
 		return nil
 	})
+	changeTailnet(a, "POST /oauth", func(t *Tailnet, in map[string]*OAuthClient) error {
+		for secret, client := range in {
+			if client == nil {
+				delete(t.oauth, secret)
+			} else {
+				t.oauth[secret] = *client
+			}
+		}
+		return nil
+	})
 	changeTailnet(a, "POST /auth/force", func(t *Tailnet, in bool) error { t.forceLogin = in; return nil })
 	a.change("POST /auth/complete", func(r *http.Request) (fields, error) {
 		var in struct{ URL, Hostname, User, Refuse string }

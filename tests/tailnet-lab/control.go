@@ -42,6 +42,7 @@ func NewControl(t *Tailnet) *Control {
 	})
 	c.outer.HandleFunc("/ts2021", c.noise)
 	c.outer.HandleFunc("/generate_204", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	oauth(t, c.outer)
 	c.inner.HandleFunc("POST /machine/register", c.register)
 	c.inner.HandleFunc("POST /machine/map", c.machineMap)
 	c.inner.HandleFunc("POST /machine/set-dns", c.setDNS)

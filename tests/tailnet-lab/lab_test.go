@@ -176,9 +176,24 @@ func (f *fixture) startGateway(authKey string) *gateway {
 // startGatewayIn does so with the state that a directory keeps.
 func (f *fixture) startGatewayIn(dir, authKey string) *gateway {
 	f.Helper()
+	return f.startGatewayAs(dir, authKey)
+}
+
+// startTaggedGateway does so with a tag that it asks for.
+func (f *fixture) startTaggedGateway(authKey, tag string) *gateway {
+	f.Helper()
+	dir, err := os.MkdirTemp(f.lab.dir, "gateway-")
+	if err != nil {
+		f.Fatal(err)
+	}
+	return f.startGatewayAs(dir, authKey, tag)
+}
+
+func (f *fixture) startGatewayAs(dir, authKey string, tags ...string) *gateway {
+	f.Helper()
 	discard := func(string, ...any) {}
 	g := &gateway{ts: &tsnet.Server{
-		Dir: dir, Hostname: "ai", ControlURL: f.lab.tailnet.BaseURL, AuthKey: authKey,
+		Dir: dir, Hostname: "ai", ControlURL: f.lab.tailnet.BaseURL, AuthKey: authKey, AdvertiseTags: tags,
 		Logf: discard, UserLogf: discard,
 	}}
 	if err := g.ts.Start(); err != nil {

@@ -44,10 +44,51 @@ func TestAuthKeyOnce(t *testing.T) {
 	g := f.startGateway("tskey-auth-once")
 	g.awaitState(f, ipn.Running)
 	f.lab.tailnet.Read(func() {
-		if _, ok := f.lab.tailnet.keys["tskey-auth-once"]; ok {
-			t.Error("the key still admits")
+		k, ok := f.lab.tailnet.keys["tskey-auth-once"]
+		if err := k.check(ok, "ai"); err != errUsedKey {
+			t.Errorf("the key still admits: %v", err)
 		}
 	})
+}
+
+func TestKeysThatAdmitNobody(t *testing.T) {
+	for _, c := range []struct {
+		key   AuthKey
+		known bool
+		want  string
+	}{
+		{AuthKey{}, false, errInvalidKey.Error()},
+		{AuthKey{Hostname: "other"}, true, errInvalidKey.Error()},
+		{AuthKey{Expired: true}, true, errExpiredKey.Error()},
+		{AuthKey{Refuse: "no"}, true, "no"},
+		{AuthKey{Once: true, used: true}, true, errUsedKey.Error()},
+	} {
+		if err := c.key.check(c.known, "ai"); err == nil || err.Error() != c.want {
+			t.Errorf("%+v: %v, want %s", c.key, err, c.want)
+		}
+	}
+	if err := (AuthKey{used: true}).check(true, "ai"); err != nil {
+		t.Errorf("a key for many: %v", err)
+	}
+}
+
+// A secret becomes a key with its client's tags, and with those only; an admin
+// renames a node.
+func TestOAuthClientAndRename(t *testing.T) {
+	f := startLab(t)
+	f.call(http.StatusOK, "DELETE", "/nodes/ai", nil) // no reservation
+	f.post("/oauth", map[string]any{"tskey-client-x": map[string]any{"tags": []string{"tag:ai"}}})
+	secret := "tskey-client-x?ephemeral=false&baseURL=" + f.lab.tailnet.BaseURL
+	g := f.startTaggedGateway(secret, "tag:ai")
+	g.awaitState(f, ipn.Running)
+	if n := f.node("ai"); len(n.Tags) != 1 || n.Tags[0] != "tag:ai" || n.Ephemeral {
+		t.Errorf("the node is %+v", n)
+	}
+	f.post("/nodes/ai/name", "renamed")
+	if n := f.node("renamed"); n.FQDN != "renamed."+domain+"." {
+		t.Errorf("the node is %+v", n)
+	}
+	f.call(http.StatusConflict, "POST", "/nodes/renamed/name", "alice")
 }
 
 // A gateway that starts again with its state is the same node, needs no key,

@@ -24,6 +24,11 @@ func main() {
 	flag.BoolVar(&opts.FullNetmaps, "full-netmaps", false, "send whole netmaps on each change, not deltas")
 	flag.BoolVar(&opts.Verbose, "v", false, "log what the client nodes log")
 	withStdin := flag.Bool("exit-with-stdin", false, "stop when stdin closes, so that a dead parent leaves nothing behind")
+	var peer PeerOptions
+	flag.StringVar(&peer.ControlURL, "join", "", "be nothing but one node of the control server at that `URL`")
+	flag.StringVar(&peer.Hostname, "hostname", "peer", "with -join: the node's `name`")
+	flag.StringVar(&peer.AuthKey, "authkey", "", "with -join: its auth `key`")
+	flag.StringVar(&peer.Forward, "forward", "", "with -join: tailnet `addresses` that loopback ports lead to, separated by commas")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -34,7 +39,12 @@ func main() {
 			stop()
 		}()
 	}
-	if err := run(ctx, opts, *topology, os.Stdout); err != nil {
+	start := func() error { return run(ctx, opts, *topology, os.Stdout) }
+	if peer.ControlURL != "" {
+		peer.Verbose = opts.Verbose
+		start = func() error { return RunPeer(ctx, peer, os.Stdout) }
+	}
+	if err := start(); err != nil {
 		fmt.Fprintf(os.Stderr, "tailnet-lab: %v\n", err)
 		os.Exit(1)
 	}

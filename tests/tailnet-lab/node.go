@@ -117,6 +117,17 @@ func (t *Tailnet) add(hostname string, id Identity, machine key.MachinePublic, n
 	return n, nil
 }
 
+// rename gives a node another name, as an admin can.
+func (t *Tailnet) rename(n *Node, name string) error {
+	name = hostLabel(name)
+	if name == "" || t.node(name) != nil {
+		return conflict("the name %q is taken", name)
+	}
+	n.tc.Name = name + strings.TrimPrefix(n.tc.Name, n.host)
+	n.host = name
+	return nil
+}
+
 // remove casts a node out; its process learns nothing but that its poll ends.
 func (t *Tailnet) remove(n *Node) {
 	t.nodes = slices.DeleteFunc(t.nodes, func(o *Node) bool { return o == n })

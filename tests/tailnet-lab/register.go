@@ -20,7 +20,11 @@ type AuthKey struct {
 	Identity
 	Hostname      string `json:"hostname,omitempty"`      // if set, only this hostname may use it
 	Once          bool   `json:"once,omitempty"`          // it admits one node
+	Expired       bool   `json:"expired,omitempty"`       // it admits nobody any more
+	Ephemeral     bool   `json:"ephemeral,omitempty"`     // its nodes leave when they log out
+	Refuse        string `json:"refuse,omitempty"`        // if set, the words with which it is refused
 	Preauthorized bool   `json:"preauthorized,omitempty"` // no machine approval needed
+	used          bool   // somebody has joined with it
 	lab           bool   // of a client node of the lab: identity and admission are settled
 }
 
@@ -46,7 +50,26 @@ func (l *Login) completed() bool {
 	}
 }
 
-var errInvalidKey = errors.New("invalid key: unable to validate API key")
+var (
+	errInvalidKey = errors.New("invalid key: unable to validate API key")
+	errUsedKey    = errors.New("invalid key: API key has been used already")
+	errExpiredKey = errors.New("invalid key: API key has expired")
+)
+
+// check says why a key, if it is there at all, does not admit a host.
+func (k AuthKey) check(known bool, hostname string) error {
+	switch {
+	case !known || k.Hostname != "" && k.Hostname != hostname:
+		return errInvalidKey
+	case k.Refuse != "":
+		return errors.New(k.Refuse)
+	case k.Expired:
+		return errExpiredKey
+	case k.Once && k.used:
+		return errUsedKey
+	}
+	return nil
+}
 
 // Register admits a node: by auth key, or after somebody completed its login
 // through the API, or because its key is already known and valid.
@@ -93,7 +116,7 @@ func (t *Tailnet) register(req *tailcfg.RegisterRequest, machine key.MachinePubl
 			return nil, err
 		}
 	}
-	n.ephemeral = req.Ephemeral
+	n.ephemeral = n.ephemeral || req.Ephemeral
 	if req.Hostinfo != nil {
 		n.tc.Hostinfo = req.Hostinfo.View()
 	}
@@ -111,12 +134,11 @@ func (t *Tailnet) admit(req *tailcfg.RegisterRequest, hostname string) (AuthKey,
 	if req.Auth != nil && req.Auth.AuthKey != "" {
 		k, ok := t.keys[req.Auth.AuthKey]
 		if !t.forceLogin || k.lab {
-			if !ok || k.Hostname != "" && k.Hostname != hostname {
-				return k, nil, errInvalidKey
+			if err := k.check(ok, hostname); err != nil {
+				return k, nil, err
 			}
-			if k.Once {
-				delete(t.keys, req.Auth.AuthKey)
-			}
+			k.used = true
+			t.keys[req.Auth.AuthKey] = k
 			return k, nil, nil
 		}
 	}
@@ -153,6 +175,7 @@ func (t *Tailnet) join(req *tailcfg.RegisterRequest, hostname string, k AuthKey,
 		return nil, err
 	}
 	n.client = k.lab
+	n.ephemeral = k.Ephemeral
 	n.tc.MachineAuthorized = !t.approval || k.Preauthorized || k.lab
 	return n, nil
 }

@@ -36,7 +36,8 @@ type Tailnet struct {
 	reserved map[string]Identity // by hostname, for processes from outside
 	users    map[string]*User    // by login
 	keys     map[string]AuthKey
-	pending  map[string]*Login // by path "/auth/.."
+	oauth    map[string]OAuthClient // by secret
+	pending  map[string]*Login      // by path "/auth/.."
 	groups   map[string][]string
 	grants   []Grant
 	visible  []string // selectors of the nodes that see groups; nil is all
@@ -58,7 +59,7 @@ func NewTailnet(domain string) *Tailnet {
 	return &Tailnet{
 		Domain: domain, changed: make(chan struct{}), delta: true,
 		reserved: map[string]Identity{}, users: map[string]*User{}, keys: map[string]AuthKey{},
-		pending: map[string]*Login{}, groups: map[string][]string{}, polls: map[*poll]struct{}{},
+		oauth: map[string]OAuthClient{}, pending: map[string]*Login{}, groups: map[string][]string{}, polls: map[*poll]struct{}{},
 		records: map[string][]string{},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"tailscale.com/hostinfo"
+	"tailscale.com/ipn"
 	"tailscale.com/ipn/localapi"
 	"tailscale.com/tailcfg"
 	"tailscale.com/tsnet"
@@ -199,7 +200,44 @@ func (n *node) startServer(set settings) (err error) {
 	if os.Getenv(logsDir) == "" {
 		os.Setenv(logsDir, set.dir)
 	}
+	// What tsnet would take from the environment is the caller's to set, and a
+	// key that was set differently, or has been forgotten, must not come back.
+	for _, name := range []string{"TS_AUTHKEY", "TS_AUTH_KEY", "TS_CLIENT_SECRET"} {
+		os.Unsetenv(name)
+	}
 	hostinfo.SetApp("aperture")
+	srv, err := n.startTsnet(set, store, port)
+	if err != nil && isSecret(set) && strings.Contains(err.Error(), "resolving auth key") && isRegistered(set.dir, store) {
+		// tsnet makes a key of the secret at every start, also when the node has
+		// no use for one: an outage of that API must not keep it from starting.
+		n.logs.user("no auth key could be made of the OAuth client secret, so the node starts with what it has: %v", err)
+		if err := protect(func() error { return closeServer(srv) }); err != nil {
+			n.logs.backend("libtailscale: %v", err)
+		}
+		set.authKey, set.clientSecret = "", ""
+		srv, err = n.startTsnet(set, store, port)
+	}
+	if err != nil {
+		return err
+	}
+	if err := tune(srv); err != nil {
+		return err
+	}
+	n.api, err = localAPIHandler(srv)
+	if err != nil {
+		return err
+	}
+	// What was bound can differ from what was asked for: another process may
+	// have taken the port in between.
+	if err := rememberPort(set.dir, srv.Sys().MagicSock.Get().LocalPort()); err != nil {
+		n.logs.user("the UDP port cannot be remembered, so peers will be slow to find this node after a restart: %v", err)
+	}
+	return nil
+}
+
+// startTsnet makes the node's server and starts it. The server is returned, and
+// kept for close.go, also when its start fails.
+func (n *node) startTsnet(set settings, store ipn.StateStore, port uint16) (*tsnet.Server, error) {
 	srv := &tsnet.Server{
 		Dir:           set.dir,
 		Store:         store,
@@ -216,22 +254,12 @@ func (n *node) startServer(set settings) (err error) {
 	n.mu.Lock()
 	n.srv = srv
 	n.mu.Unlock()
-	if err := srv.Start(); err != nil {
-		return err
-	}
-	if err := tune(srv); err != nil {
-		return err
-	}
-	n.api, err = localAPIHandler(srv)
-	if err != nil {
-		return err
-	}
-	// What was bound can differ from what was asked for: another process may
-	// have taken the port in between.
-	if err := rememberPort(set.dir, srv.Sys().MagicSock.Get().LocalPort()); err != nil {
-		n.logs.user("the UDP port cannot be remembered, so peers will be slow to find this node after a restart: %v", err)
-	}
-	return nil
+	return srv, srv.Start()
+}
+
+// isSecret reports whether a key has to be made of an OAuth client's secret.
+func isSecret(set settings) bool {
+	return set.clientSecret != "" || strings.HasPrefix(set.authKey, "tskey-client-")
 }
 
 // begin counts a call on a running node; the caller calls n.calls.Done at its

@@ -7,10 +7,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"tailscale.com/ipn"
+	"tailscale.com/ipn/store"
 	"tailscale.com/ipn/store/kubestore"
+	"tailscale.com/types/logger"
 )
 
 const kubePrefix = "kube:"
@@ -21,6 +24,20 @@ func setStore(s *settings, text string) error {
 	}
 	s.store = text
 	return nil
+}
+
+// isRegistered reports whether the node has been registered before, by what is
+// kept of it. Without a store of its own tsnet keeps a file in the directory.
+func isRegistered(dir string, kept ipn.StateStore) bool {
+	if kept == nil {
+		var err error
+		kept, err = store.New(logger.Discard, filepath.Join(dir, "tailscaled.state"))
+		if err != nil {
+			return false
+		}
+	}
+	profile, err := kept.ReadState(ipn.CurrentProfileStateKey)
+	return err == nil && len(profile) > 0
 }
 
 // openStore is nil without a setting: tsnet then keeps a file in its directory.

@@ -12,7 +12,7 @@ use crate::{
     record::Timestamp,
     server::{Names, NodeMetrics, Tls},
     shutdown::Tasks,
-    tailnet::localapi,
+    tailnet::{Concern, Details, Notice, Standing, localapi},
 };
 use anyhow::Context as _;
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -39,12 +39,8 @@ pub enum NodeView {
 /// What the node says of itself, and what it was started with: for `doctor`.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
-    /// The name that was asked for.
-    pub wanted: String,
     /// The control server.
     pub control_url: String,
-    /// Where a person can log the node in; empty when nobody has to.
-    pub login_url: String,
     /// Its own answer; none when it gives none.
     pub status: Option<localapi::Status>,
     /// Since when the control server has not been heard, to half a minute.
@@ -155,12 +151,53 @@ impl NodeView {
         }
     }
 
+    /// Where the node stands.
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Dev { .. } => Standing::Dev,
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.standing(),
+        }
+    }
+
     /// Where the node stands, in a word.
     pub fn state_word(&self) -> &'static str {
+        self.standing().word()
+    }
+
+    /// What is wrong, or will be, while it runs.
+    pub fn concerns(&self) -> Vec<Concern> {
         match self {
-            Self::Dev { .. } => "dev",
+            Self::Dev { .. } => Vec::new(),
             #[cfg(feature = "tailnet")]
-            Self::Tailnet(own) => own.state_word(),
+            Self::Tailnet(own) => own.concerns(),
+        }
+    }
+
+    /// All that people should know of it: where it stands first.
+    pub fn notices(&self) -> Vec<Notice> {
+        match self {
+            Self::Dev { .. } => vec![Standing::Dev.notice(&Details::default())],
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.notices(),
+        }
+    }
+
+    /// Logs the node in again; the address where a person has to, or none when its key was enough.
+    #[cfg_attr(
+        not(feature = "tailnet"),
+        expect(
+            clippy::unused_async,
+            reason = "without a node there is nothing to wait for"
+        )
+    )]
+    pub async fn log_in(&self) -> Result<Option<String>, String> {
+        match self {
+            Self::Dev { .. } => {
+                Err("there is no node: this is the development listener".to_owned())
+            }
+            #[cfg(feature = "tailnet")]
+            Self::Tailnet(own) => own.log_in().await,
         }
     }
 

@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod adoption;
 pub(super) mod audit;
 pub(super) mod connect;
+pub(super) mod login;
 pub(super) mod logs;
 pub(super) mod models;
 pub(super) mod overview;

@@ -88,11 +88,23 @@ pub(super) fn state() -> State {
         reload_failure: None,
         store_degraded: false,
         key_expiry: None,
+        node_concerns: Vec::new(),
     }
 }
 
-/// What the price table of these tests knows.
-pub(super) fn rates(model: &str) -> Option<Rates> {
+/// A node that asks for a login at an address that no page may take for markup.
+fn own_node() -> OwnNode {
+    OwnNode {
+        key_expiry: Box::new(|| None),
+        concerns: Box::new(Vec::new),
+        log_in: Box::new(|| {
+            let address = "https://login.example/a/<b>".to_owned();
+            Box::pin(std::future::ready(Ok(Some(address))))
+        }),
+    }
+}
+
+fn rates(model: &str) -> Option<Rates> {
     model.contains("haiku").then_some(Rates {
         input: Some(1_000_000_000_000),
         cache_read: Some(100_000_000_000),
@@ -215,7 +227,7 @@ impl House {
         let tried = Arc::default();
         let (answers, asked) = (Arc::clone(&answer), Arc::clone(&tried));
         let asks = Asks {
-            key_expiry: Box::new(|| None),
+            node: own_node(),
             rates: Box::new(|_, _, model| rates(model)),
             known: Box::new(|_| None),
             probe: Box::new(move |provider| {

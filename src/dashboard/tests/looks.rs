@@ -303,6 +303,35 @@ async fn the_key_is_mentioned_seven_days_before_and_after() {
     }
 }
 
+/// Admins are told what else is wrong with the node, and may ask for a new login; others neither see nor may.
+#[tokio::test]
+async fn admins_log_the_node_in_again() {
+    let house = House::empty();
+    let concern = ("the name <ai> was taken".to_owned(), "rename it".to_owned());
+    {
+        let mut state = house.state.lock();
+        state.key_expiry = Some(Timestamp(NOW.0 + 1));
+        state.node_concerns = vec![concern];
+    }
+    let said = "<strong>The name &lt;ai&gt; was taken. </strong>Rename it.";
+    let button = "href=\"/ui/node/login\"";
+    let page = house.ask(&dora(), Role::Admin, "/ui/").await;
+    assert!(text(&page).contains(said), "{}", text(&page));
+    assert!(text(&page).contains(button));
+    let page = house.ask(&dora(), Role::User, "/ui/").await;
+    assert!(!text(&page).contains("was taken") && !text(&page).contains(button));
+
+    let path = Route::NodeLogin.path();
+    let page = house.ask(&dora(), Role::Admin, &path).await;
+    assert!(text(&page).contains("method=\"post\""));
+    let page = house.send(&dora(), Role::User, &path, &[]).await;
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
+    assert!(!text(&page).contains("login.example"));
+    let page = house.send(&dora(), Role::Admin, &path, &[]).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(text(&page).contains("href=\"https://login.example/a/&lt;b&gt;\""));
+}
+
 #[tokio::test]
 async fn logs_are_filtered_and_paged() {
     let house = House::empty();

@@ -52,6 +52,7 @@ fn expected(route: &Route) -> [u16; 3] {
         | Route::AddGrant
         | Route::MakeAdmin
         | Route::History
+        | Route::NodeLogin
         | Route::Access
         | Route::Audit => [200, 403, 403],
         // Only forms are sent there.
@@ -215,7 +216,7 @@ async fn the_stable_key_owns_data_and_not_the_login() {
 }
 
 #[tokio::test]
-async fn only_get_and_head_are_answered_but_for_the_forms_of_the_settings() {
+async fn only_get_and_head_are_answered_but_for_the_forms_of_the_settings_and_the_login() {
     let house = House::filled().await;
     for route in routes() {
         for ((caller, role), status) in callers().iter().zip(expected(&route)) {
@@ -234,9 +235,10 @@ async fn only_get_and_head_are_answered_but_for_the_forms_of_the_settings() {
                 if expected == StatusCode::METHOD_NOT_ALLOWED {
                     assert_eq!(rsp.headers()[ALLOW], route.methods());
                 }
+                let takes_forms = route.of_settings() || route == Route::NodeLogin;
                 assert_eq!(
                     route.methods() == "GET, HEAD",
-                    !(route.of_settings() && route.methods().contains("POST"))
+                    !(takes_forms && route.methods().contains("POST"))
                 );
             }
             if status == 405 {

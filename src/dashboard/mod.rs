@@ -340,6 +340,7 @@ async fn answer(
 }
 
 /// Title and body of a page.
+#[expect(clippy::too_many_lines, reason = "one arm for each page")]
 async fn page(
     dashboard: &Dashboard,
     frame: &Frame<'_>,

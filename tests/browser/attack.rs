@@ -7,10 +7,11 @@ use crate::support::{
     http, message,
 };
 use aperture::record::End;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 /// What pages, interfaces and models are asked for.
 const GOALS: &[&str] = &[
@@ -193,22 +194,26 @@ async fn a_page_of_somebody_else_changes_nothing_and_reads_nothing() {
 /// A port that leads to one server, and later to another: a name that is bound again.
 struct Switch {
     address: String,
-    to: Arc<Mutex<String>>,
+    to: watch::Sender<String>,
 }
 
 impl Switch {
     async fn start(first: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let to = Arc::new(Mutex::new(first));
-        let leads = Arc::clone(&to);
+        let (to, leads) = watch::channel(first);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let to = leads.lock().clone();
+                let mut leads = leads.clone();
+                let to = leads.borrow_and_update().clone();
                 tokio::spawn(async move {
-                    if let Ok(mut far) = TcpStream::connect(to).await {
-                        // Either side may be gone at any time.
-                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    let Ok(mut far) = TcpStream::connect(to).await else {
+                        return;
+                    };
+                    // Browsers connect ahead: what was opened before leads nowhere afterwards.
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = leads.changed() => {}
                     }
                 });
             }
@@ -217,6 +222,6 @@ impl Switch {
     }
 
     fn lead_to(&self, address: String) {
-        *self.to.lock() = address;
+        self.to.send_replace(address);
     }
 }

@@ -7,6 +7,7 @@
 use super::driver::{Driver, Key};
 use crate::support::process::{PATIENCE, Process};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// The driver.
 #[derive(Debug)]
 pub struct Chromium {
-    _process: Process,
+    process: Process,
     url: String,
     profiles: TempDir,
 }
@@ -66,7 +67,10 @@ impl Chromium {
         }
         let mut command = Command::new("chromedriver");
         let profiles = tempfile::tempdir().unwrap();
-        command.arg("--port=0").env("HOME", profiles.path());
+        command
+            .arg("--port=0")
+            .env("HOME", profiles.path())
+            .process_group(0);
         let process = Process::start(command);
         let port: u16 = process
             .stdout
@@ -76,7 +80,7 @@ impl Chromium {
             })
             .await;
         Self {
-            _process: process,
+            process,
             url: format!("http://127.0.0.1:{port}"),
             profiles,
         }
@@ -110,6 +114,19 @@ impl Chromium {
         tab.size(WIDE).await;
         tab.scheme("light").await;
         tab
+    }
+}
+
+impl Drop for Chromium {
+    /// Browsers outlive a driver that is killed, and a test that fails does not close them.
+    fn drop(&mut self) {
+        let group = i32::try_from(self.process.pid())
+            .ok()
+            .and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may have ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

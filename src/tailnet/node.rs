@@ -524,8 +524,14 @@ async fn log_in_again(node: Weak<Inner>, mut state: watch::Receiver<NodeState>) 
                 let Some(node) = node.upgrade().map(Node) else {
                     return;
                 };
-                if let Err(error) = node.log_in().await {
-                    tracing::warn!(%error, "asking for a login");
+                match node.log_in().await {
+                    // It may be over before anybody was told that it began.
+                    Ok(Login::Done) => tracing::info!(
+                        "the node's key had expired or was revoked: it has logged in again with its auth key"
+                    ),
+                    // The address is told with where the node stands.
+                    Ok(Login::At(_)) => {}
+                    Err(error) => tracing::warn!(%error, "asking for a login"),
                 }
             }
             NodeState::Closed => return,

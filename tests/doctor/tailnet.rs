@@ -81,7 +81,7 @@ async fn faults_of_a_running_node_are_found_and_gone_when_they_are() {
         }
     }
 
-    lab.post("/nodes/ai/expire", json!({"seconds": 86_400 * 2}))
+    lab.post("/nodes/ai/expire", json!({"seconds": 86_400 * 2 - 60}))
         .await;
     let expires = named(
         "warning",

@@ -95,7 +95,7 @@ async fn a_request_over_https_is_its_callers() {
     assert_eq!(issued(&lab).await, 1);
     let (_, said) = doctor_says(&gateway, &[]).await;
     assert!(
-        said.contains("ok    https: certificate from the node"),
+        said.contains("ok    https.certificate: certificate from the node"),
         "{said}"
     );
     assert!(
@@ -170,7 +170,7 @@ async fn a_refusal_is_told_everywhere_and_tried_again() {
     assert_eq!(state["https"], "failed");
     let (well, said) = doctor_says(&gateway, &[]).await;
     assert!(
-        !well && said.contains("FAIL  https: no certificate from the node"),
+        !well && said.contains("FAIL  https.certificate: no certificate from the node"),
         "{said}"
     );
     assert!(said.contains("no more today"), "{said}");

@@ -229,12 +229,9 @@ impl Home {
             .spawn()
             .unwrap();
         let group = format!("-{}", child.id().unwrap());
-        let deadline = Instant::now() + 2 * PATIENCE;
-        let halfway = |entry: &Entry| entry.answer.end.is_none() && entry.answer.chunks_sent > 0;
-        while !provider.log().iter().any(halfway) {
-            assert!(Instant::now() < deadline, "it asked for nothing");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        tokio::time::timeout(2 * PATIENCE, provider.await_under_way())
+            .await
+            .expect("it asks for something");
         let kill = ["-s", "INT", "--", &group];
         let status = Command::new("kill").args(kill).status().await.unwrap();
         assert!(status.success());

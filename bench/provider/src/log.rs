@@ -53,11 +53,13 @@ impl Default for LogOptions {
     }
 }
 
-/// How many requests were received and how many have ended.
+/// How many requests were received, how many have ended, and how many answers have begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) received: u64,
     pub(crate) ended: u64,
+    /// Answers of whose body something was sent.
+    pub(crate) begun: u64,
 }
 
 #[derive(Debug)]
@@ -265,9 +267,15 @@ impl Exchange {
         let mut answer = self.answer.lock();
         answer.chunks_sent += 1;
         answer.bytes_sent += bytes as u64;
+        let is_first = answer.first_chunk_after.is_none();
         answer
             .first_chunk_after
             .get_or_insert_with(|| self.request.started.elapsed());
+        // Those who wait for it look at the answer.
+        drop(answer);
+        if is_first {
+            self.log.counts.send_modify(|counts| counts.begun += 1);
+        }
     }
 
     /// Writes the end down; only the first one counts.

@@ -181,6 +181,15 @@ impl Provider {
         self.state.log.until(|counts| counts.ended >= count).await;
     }
 
+    /// Waits until some answer is under way: a part of its body was sent, and it has not ended. Cancel safe.
+    pub async fn await_under_way(&self) {
+        let halfway = |entry: &Entry| entry.answer.end.is_none() && entry.answer.chunks_sent > 0;
+        self.state
+            .log
+            .until(|_| self.log().iter().any(halfway))
+            .await;
+    }
+
     /// The connections that are open.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
         self.state.connections.list()

@@ -337,6 +337,13 @@ fn provider(
                 dialogue.say(&format!("  {id}: the key works ({count} models)"));
                 models
             }
+            Some(Found::Open(models)) => {
+                let count = models.len();
+                dialogue.say(&format!(
+                    "  {id}: answers, and lists its {count} models to anybody: the key could not be tried"
+                ));
+                models
+            }
             Some(Found::Refused(why)) => return Err(format!("{id}: {why}")),
             Some(Found::Unknown(why)) => {
                 dialogue.say(&format!("  {id}: not checked: {why}"));

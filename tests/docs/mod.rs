@@ -7,8 +7,8 @@ mod commands;
 mod configs;
 /// The links between the pages.
 mod links;
-/// The tests that the page on security names.
-mod security;
+/// The tests that the pages on security and reliability name.
+mod named_tests;
 
 use crate::support::repository;
 use std::path::Path;

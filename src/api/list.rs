@@ -7,7 +7,7 @@ use super::{
     Asked, answer,
     problem::Problem,
     scope::Scope,
-    table::{Kind, Parameter, Place},
+    table::{Form, Kind, Parameter, Place, SchemaOf, schema},
 };
 use crate::{
     record::{End, RequestId, Timestamp},
@@ -25,6 +25,20 @@ use std::{borrow::Cow, fmt::Write as _};
 
 /// The media type of tables.
 pub(super) const CSV: &str = "text/csv";
+
+/// The two forms of a list: JSON of that schema, or a table.
+pub(super) const fn or_csv(json: SchemaOf) -> [Form; 2] {
+    [
+        Form {
+            media: answer::JSON,
+            schema: json,
+        },
+        Form {
+            media: CSV,
+            schema: schema::<String>(),
+        },
+    ]
+}
 
 /// What stays as it is in a query's value.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC

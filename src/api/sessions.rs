@@ -5,7 +5,7 @@
 
 use super::{
     Asked, answer,
-    list::{self, CSV, FORMAT, LINKED, NARROWING, PAGE, PERIOD, TEXT, join},
+    list::{self, FORMAT, LINKED, NARROWING, PAGE, PERIOD, TEXT, join, or_csv},
     problem::Problem,
     scope::{Scope, read},
     table::{Access, Answer, Form, Kind, Operation, Parameter, Place, schema},
@@ -45,16 +45,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         answers: &[Answer {
             status: 200,
             description: "A page of them.",
-            forms: &[
-                Form {
-                    media: answer::JSON,
-                    schema: schema::<Sessions>(),
-                },
-                Form {
-                    media: CSV,
-                    schema: schema::<String>(),
-                },
-            ],
+            forms: &const { or_csv(schema::<Sessions>()) },
             head: LINKED,
         }],
         handle: |asked| sessions(asked).boxed(),

@@ -5,10 +5,10 @@
 
 use super::{
     Asked, answer,
-    list::{self, CSV, Cell, Dollars, FORMAT, NARROWING, PERIOD, join},
+    list::{self, Cell, Dollars, FORMAT, NARROWING, PERIOD, join, or_csv},
     problem::Problem,
     scope::{Scope, read},
-    table::{Access, Answer, Form, Kind, Operation, Parameter, Place, schema},
+    table::{Access, Answer, Kind, Operation, Parameter, Place, schema},
 };
 use crate::{
     record::{CostState, Timestamp, Usage},
@@ -70,16 +70,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         answers: &[Answer {
             status: 200,
             description: "The sums.",
-            forms: &[
-                Form {
-                    media: answer::JSON,
-                    schema: schema::<UsageAnswer>(),
-                },
-                Form {
-                    media: CSV,
-                    schema: schema::<String>(),
-                },
-            ],
+            forms: &const { or_csv(schema::<UsageAnswer>()) },
             head: &[],
         }],
         handle: |asked| usage(asked).boxed(),
@@ -98,16 +89,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         answers: &[Answer {
             status: 200,
             description: "The sums.",
-            forms: &[
-                Form {
-                    media: answer::JSON,
-                    schema: schema::<ToolsAnswer>(),
-                },
-                Form {
-                    media: CSV,
-                    schema: schema::<String>(),
-                },
-            ],
+            forms: &const { or_csv(schema::<ToolsAnswer>()) },
             head: &[],
         }],
         handle: |asked| tools(asked).boxed(),

@@ -141,37 +141,40 @@ async fn a_node_that_can_t_join_yet_says_what_to_do() {
     );
     renamed.stop().await;
 
-    let options = private(Options {
+    let without_key = Options {
         without_key: true,
         ..Options::default()
-    });
-    let waiting = Gateway::joining(&lab, &document, &options);
-    waiting
-        .event("this node has to be logged in", |_| Some(()))
-        .await;
-    is(
-        &report(waiting.dir.path(), &[]).await,
-        &named(
-            "failure",
-            "node.state",
-            &["has to be logged in", "open http"],
-        ),
-    );
-    waiting.stop().await;
+    };
+    let words = &["has to be logged in", "open http"];
+    waits(
+        &lab,
+        &document,
+        without_key,
+        "this node has to be logged in",
+        words,
+    )
+    .await;
 
     lab.call(Method::POST, "/approve/require", &json!(true))
         .await;
-    let waiting = Gateway::joining(&lab, &document, &private(Options::default()));
-    waiting
-        .event("an admin of the tailnet has to approve", |_| Some(()))
-        .await;
+    let words = &["has to approve", "admin console"];
+    let logged = "an admin of the tailnet has to approve";
+    waits(&lab, &document, Options::default(), logged, words).await;
+}
+
+/// A gateway that logs that it waits to be let in; its doctor says so in these words.
+async fn waits(
+    lab: &Lab,
+    document: &str,
+    options: Options,
+    logged: &str,
+    words: &'static [&'static str],
+) {
+    let waiting = Gateway::joining(lab, document, &private(options));
+    waiting.event(logged, |_| Some(())).await;
     is(
         &report(waiting.dir.path(), &[]).await,
-        &named(
-            "failure",
-            "node.state",
-            &["has to approve", "admin console"],
-        ),
+        &named("failure", "node.state", words),
     );
     waiting.stop().await;
 }

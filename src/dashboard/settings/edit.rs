@@ -54,22 +54,18 @@ pub(super) async fn edit(
         Ok(saved) => Ok(Done::Saved(saved_at(&saved.document.etag))),
         Err(EditError::Stale { current }) => Ok(conflict(dashboard, frame, &current, &draft).await),
         Err(EditError::NotAdmin) => Err(Missing::AdminsOnly),
-        Err(EditError::Refused(review)) => {
-            let notice = against(frame, &review);
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(editing(
-                dashboard,
-                frame,
-                status,
-                &document,
-                &draft,
-                &review,
-                Some(notice),
-            ))
-        }
         Err(error) => {
-            let review = editor.validate(draft.text.clone(), author(frame)).await;
-            let (status, notice) = failed(&error);
+            let (review, status, notice) = match error {
+                EditError::Refused(review) => {
+                    let notice = against(frame, &review);
+                    (review, StatusCode::UNPROCESSABLE_ENTITY, notice)
+                }
+                error => {
+                    let review = editor.validate(draft.text.clone(), author(frame)).await;
+                    let (status, notice) = failed(&error);
+                    (review, status, notice)
+                }
+            };
             Ok(editing(
                 dashboard,
                 frame,

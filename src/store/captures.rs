@@ -1,4 +1,5 @@
-//! What `captures.redb` does: stores bodies as shared segments, rebuilds them, and lets the oldest go.
+//! What `captures.redb` does: stores short bodies in their capture's row and longer ones as shared segments, rebuilds them, and
+//! lets the oldest go.
 //!
 //! Owns: the rows of that file. A segment is stored once by its hash and numbered in the order of arrival, so a body
 //! whose history is known is a handful of runs of numbers: bytes grow linearly with a conversation. The work that takes

@@ -61,6 +61,7 @@ pub mod store;
 pub mod tailnet;
 pub mod tap;
 pub mod upkeep;
+pub mod whole_body;
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

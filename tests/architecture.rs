@@ -10,7 +10,14 @@ use std::{
 
 /// Modules that everyone may import.
 const LEAVES: &[&str] = &[
-    "build", "diff", "endpoint", "record", "secret", "shutdown", "VERSION",
+    "build",
+    "diff",
+    "endpoint",
+    "record",
+    "secret",
+    "shutdown",
+    "whole_body",
+    "VERSION",
 ];
 
 /// `module → what it may import`, leaves aside.
@@ -20,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("secret", &[]),
     ("shutdown", &[]),
+    ("whole_body", &[]),
     ("harden", &[]),
     ("config", &[]),
     ("tailnet", &[]),

@@ -39,6 +39,7 @@ use crate::{
     identity::Caller,
     record::Timestamp,
     store::{Store, Writer},
+    whole_body::{self, Unread},
 };
 use bytes::Bytes;
 use http::{
@@ -47,7 +48,6 @@ use http::{
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt as _, Limited};
 use problem::Problem;
 use query::Values;
 use route::Route;
@@ -240,21 +240,20 @@ where
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
         return Err(problem.with("header.content-type", "must be application/json", kind));
     }
-    let limited = Limited::new(body, takes.limit);
-    let read = tokio::time::timeout(BODY_DEADLINE, limited.collect()).await;
-    match read {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!("the body is larger than {} bytes", takes.limit);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
-        }
-        Ok(Err(_)) => {
-            let detail = "the body broke off";
-            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
-        }
-        Err(_) => {
-            let detail = "the body did not come in time";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
-        }
-    }
+    whole_body::read(body, takes.limit, BODY_DEADLINE)
+        .await
+        .map_err(|why| {
+            let (status, detail) = match why {
+                Unread::TooLarge => (
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body is larger than {} bytes", takes.limit),
+                ),
+                Unread::BrokeOff => (StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
+                Unread::Late => (
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not come in time".to_owned(),
+                ),
+            };
+            Problem::new(status, detail)
+        })
 }

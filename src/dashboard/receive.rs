@@ -12,7 +12,10 @@ use super::{
     route::Route,
     settings::{self, Done},
 };
-use crate::config::grant::Role;
+use crate::{
+    config::grant::Role,
+    whole_body::{self, Unread},
+};
 use bytes::Bytes;
 use http::{
     HeaderName, Response, StatusCode,
@@ -20,7 +23,6 @@ use http::{
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::time::Duration;
 
 /// How long a browser may take to send a form.
@@ -129,22 +131,18 @@ where
     {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form\n"));
     }
-    let limited = Limited::new(body, LARGEST);
-    let bytes = match tokio::time::timeout(DEADLINE, limited.collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err((
+    let bytes = whole_body::read(body, LARGEST, DEADLINE)
+        .await
+        .map_err(|why| match why {
+            Unread::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the document is too large for a page: edit the file\n",
-            ));
-        }
-        Ok(Err(_)) => return Err((StatusCode::BAD_REQUEST, "the form broke off\n")),
-        Err(_) => {
-            return Err((
+            ),
+            Unread::BrokeOff => (StatusCode::BAD_REQUEST, "the form broke off\n"),
+            Unread::Late => (
                 StatusCode::REQUEST_TIMEOUT,
                 "the form did not come in time\n",
-            ));
-        }
-    };
+            ),
+        })?;
     Form::parse(&bytes).ok_or((StatusCode::BAD_REQUEST, "the form can't be read\n"))
 }

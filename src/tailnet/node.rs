@@ -245,14 +245,16 @@ impl Node {
     /// The library keeps its auth key and would offer it for ever; so a key that is refused is forgotten, and then it asks
     /// for an address. A node that runs goes on with its old key until somebody has logged it in.
     pub async fn log_in(&self) -> Result<Login, LocalApiError> {
-        let refused = |now: &Option<Trouble>| matches!(now, Some(Trouble::Refused(_)));
+        let refusal = || self.trouble().borrow().clone().filter(Trouble::is_refusal);
         // What was refused once, key or address, will be refused again.
-        let mut afresh = refused(&self.trouble().borrow());
+        let mut forgotten = refusal();
         loop {
-            if refused(&self.trouble().borrow()) {
+            if refusal().is_some() {
                 self.clear_trouble();
             }
-            if afresh && let Some(address) = self.forget_key().await? {
+            if forgotten.is_some()
+                && let Some(address) = self.forget_key().await?
+            {
                 return Ok(Login::At(address));
             }
             let (mut login, mut trouble) = (self.login(), self.trouble());
@@ -267,17 +269,19 @@ impl Node {
                     self.clear_trouble();
                     return Ok(Login::Done);
                 }
-                now = trouble.wait_for(refused) => now.ok().and_then(|now| now.clone()),
+                now = trouble.wait_for(|now| Trouble::is_new_refusal(now.as_ref(), forgotten.as_ref())) => {
+                    now.ok().and_then(|now| now.clone())
+                }
                 () = tokio::time::sleep(LOGIN_LIMIT) => self.trouble().borrow().clone(),
             };
-            let key_is_spent = refused(&said);
-            if afresh || !key_is_spent {
+            let key_is_spent = said.as_ref().is_some_and(Trouble::is_refusal);
+            if forgotten.is_some() || !key_is_spent {
                 let said = said.map(|trouble| trouble.said().to_owned());
                 return Err(LocalApiError::NoAnswer(said.unwrap_or_else(|| {
                     "the control server has not answered".to_owned()
                 })));
             }
-            afresh = true;
+            forgotten = said;
         }
     }
 

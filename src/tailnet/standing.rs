@@ -321,6 +321,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether the control server refuses what the node offered: its key, or an address for a login.
+    pub(super) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// Whether `now` refuses something else than what is `forgotten`: the log may still tell of a key that was given up.
+    pub(super) fn is_new_refusal(now: Option<&Self>, forgotten: Option<&Self>) -> bool {
+        now.is_some_and(Self::is_refusal) && now != forgotten
+    }
+
     /// Reads a line of the node's log: the one place where the library tells every reason.
     ///
     /// `Received error: …` is written by `ipnlocal` for whatever its control client reports, and the words after it begin
@@ -422,6 +432,19 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_log_says_late_of_a_key_that_was_given_up_is_no_new_refusal() {
+        let refused = |said: &str| Some(Trouble::Refused(said.to_owned()));
+        let is_new = |now: Option<Trouble>, forgotten: Option<Trouble>| {
+            Trouble::is_new_refusal(now.as_ref(), forgotten.as_ref())
+        };
+        assert!(is_new(refused("used already"), None));
+        assert!(!is_new(refused("used already"), refused("used already")));
+        assert!(is_new(refused("tags"), refused("used already")));
+        assert!(!is_new(None, None));
+        assert!(!is_new(Some(Trouble::NotControl("x509".to_owned())), None));
+    }
 
     /// The page names every standing and concern, in these very words.
     #[test]

@@ -112,7 +112,7 @@ bench-peers: build ## The same beside other gateways, as far as a package manage
 	scripts/in-namespace scripts/bench --bin $(BIN)/release --peers .cache/peers $(BENCH)
 
 bench-micro: ## Parts of the hot path, each by itself
-	@cargo bench --locked --no-default-features --bench micro
+	@cargo run --locked --release -p micro -- --bench
 
 instructions: ## Instructions of the same parts, counted by callgrind and compared with bench/instructions.json
 	@scripts/setup check

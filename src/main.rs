@@ -4,10 +4,6 @@ use aperture::{cli::Cli, commands};
 use clap::Parser as _;
 use std::process::ExitCode;
 
-/// Requests are many small allocations that end on another thread than they began on; docs/design/hot-path.md has figures.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -6,6 +6,7 @@
 //! In: records with their bytes, encoded before the transaction opened. Must not know: threads, queues, files.
 
 use super::codec::{decode, encode};
+use super::postings::Changes;
 use super::schema::{self, Facet};
 use super::summary::{Session, User};
 use super::usage::{Counters, StatusClass, ToolCounters, ToolKey, UsageKey, part};
@@ -16,14 +17,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A record and its bytes, ready for the table.
 #[derive(Clone, Debug)]
-pub(super) struct Encoded {
-    pub(super) record: Record,
+pub(super) struct Encoded<'a> {
+    pub(super) record: &'a Record,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Encoded {
-    pub(super) fn new(record: Record) -> Self {
-        let bytes = encode(&record);
+impl<'a> Encoded<'a> {
+    pub(super) fn new(record: &'a Record) -> Self {
+        let bytes = encode(record);
         Self { record, bytes }
     }
 }
@@ -39,14 +40,15 @@ struct Running {
 /// The tables of one transaction, and the sums of one batch.
 pub(super) struct Batch<'t> {
     requests: Table<'t, u128, &'static [u8]>,
-    requests_by: Table<'t, (u8, &'static str, u128), ()>,
     sessions: Table<'t, u128, &'static [u8]>,
     session_requests: Table<'t, (u128, u128), ()>,
     sessions_recent: Table<'t, (&'static str, u128), u128>,
     session_children: Table<'t, (u128, u128), ()>,
     users: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, &'static str>,
-    running: HashMap<SessionId, Running>,
+    postings: Changes,
+    /// Boxed: each batch begins with an empty table, which grows while it is filled.
+    running: HashMap<SessionId, Box<Running>>,
     usage: BTreeMap<UsageKey, Counters>,
     tools: BTreeMap<ToolKey, ToolCounters>,
     seen: BTreeMap<String, User>,
@@ -78,13 +80,13 @@ impl<'t> Batch<'t> {
     pub(super) fn open(write: &'t WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             requests: write.open_table(schema::REQUESTS)?,
-            requests_by: write.open_table(schema::REQUESTS_BY)?,
             sessions: write.open_table(schema::SESSIONS)?,
             session_requests: write.open_table(schema::SESSION_REQUESTS)?,
             sessions_recent: write.open_table(schema::SESSIONS_RECENT)?,
             session_children: write.open_table(schema::SESSION_CHILDREN)?,
             users: write.open_table(schema::USERS)?,
             meta: write.open_table(schema::META)?,
+            postings: Changes::default(),
             running: HashMap::new(),
             usage: BTreeMap::new(),
             tools: BTreeMap::new(),
@@ -100,14 +102,14 @@ impl<'t> Batch<'t> {
     }
 
     /// Writes a started, checkpointed or finished record. A finished one is never changed by a later event.
-    pub(super) fn put(&mut self, new: &Encoded) -> Result<(), redb::Error> {
+    pub(super) fn put(&mut self, new: &Encoded<'_>) -> Result<(), redb::Error> {
         let old = self.stored(new.record.id)?;
         if old.as_ref().is_some_and(|old| old.end != End::InFlight) {
             return Ok(());
         }
         self.replace(old.as_ref(), Some(new))?;
         if new.record.end != End::InFlight {
-            self.count(&new.record);
+            self.count(new.record);
         }
         Ok(())
     }
@@ -119,7 +121,7 @@ impl<'t> Batch<'t> {
         };
         let mut new = old.clone();
         new.capture_lost.get_or_insert_with(|| why.to_owned());
-        self.replace(Some(&old), Some(&Encoded::new(new)))
+        self.replace(Some(&old), Some(&Encoded::new(&new)))
     }
 
     /// Takes a record out of the tables, not out of the counters.
@@ -131,7 +133,7 @@ impl<'t> Batch<'t> {
     pub(super) fn replace(
         &mut self,
         old: Option<&Record>,
-        new: Option<&Encoded>,
+        new: Option<&Encoded<'_>>,
     ) -> Result<(), redb::Error> {
         let Some(id) = old.map(|old| old.id).or(new.map(|new| new.record.id)) else {
             return Ok(());
@@ -144,8 +146,8 @@ impl<'t> Batch<'t> {
             None => self.requests.remove(id.0)?,
         };
         self.record_bytes -= replaced.map_or(0, |row| length(row.value()));
-        let new = new.map(|new| &new.record);
-        self.replace_postings(id, old, new)?;
+        let new = new.map(|new| new.record);
+        self.replace_postings(id, old, new);
         let (from, to) = (
             old.and_then(|old| old.session),
             new.and_then(|new| new.session),
@@ -178,23 +180,16 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
-    fn replace_postings(
-        &mut self,
-        id: RequestId,
-        old: Option<&Record>,
-        new: Option<&Record>,
-    ) -> Result<(), redb::Error> {
-        let before = old.map(postings).unwrap_or_default();
-        let after = new.map(postings).unwrap_or_default();
-        for (facet, value) in before.difference(&after) {
-            self.requests_by
-                .remove((*facet as u8, value.as_str(), id.0))?;
+    fn replace_postings(&mut self, id: RequestId, old: Option<&Record>, new: Option<&Record>) {
+        let mut before = old.map(postings).unwrap_or_default();
+        for (facet, value) in new.map(postings).unwrap_or_default() {
+            if !before.remove(&(facet, value.clone())) {
+                self.postings.add(facet, value, id.0);
+            }
         }
-        for (facet, value) in after.difference(&before) {
-            self.requests_by
-                .insert((*facet as u8, value.as_str(), id.0), ())?;
+        for (facet, value) in before {
+            self.postings.take(facet, value, id.0);
         }
-        Ok(())
     }
 
     fn running(&mut self, id: SessionId) -> Result<&mut Running, redb::Error> {
@@ -202,14 +197,12 @@ impl<'t> Batch<'t> {
             let row = self.sessions.get(id.0)?;
             let before: Option<Session> = row.and_then(|row| decode("sessions", row.value()).ok());
             let now = before.clone();
-            self.running.insert(
-                id,
-                Running {
-                    before,
-                    now,
-                    newest_gone: false,
-                },
-            );
+            let running = Running {
+                before,
+                now,
+                newest_gone: false,
+            };
+            self.running.insert(id, Box::new(running));
         }
         Ok(self
             .running
@@ -265,6 +258,7 @@ impl<'t> Batch<'t> {
     pub(super) fn finish(mut self, write: &WriteTransaction) -> Result<(), redb::Error> {
         self.write_sessions()?;
         self.write_users()?;
+        self.postings.apply(write)?;
         if self.record_bytes != 0 {
             let stored = self.meta.get("record_bytes")?;
             let bytes: i64 = stored

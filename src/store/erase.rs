@@ -13,7 +13,7 @@ use super::query::{hours_of_user, requests_of};
 use super::schema::{self, Facet};
 use super::snapshot::renew;
 use super::usage::{Counters, ToolCounters, part};
-use super::{AuditEntry, ConfigVersion, Store, User};
+use super::{AuditEntry, ConfigVersion, Store, User, postings};
 use crate::record::{End, Record, RequestId, Who};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -341,14 +341,10 @@ impl Erasing {
     /// Makes the next records anonymous. Returns where to go on, how many were changed, and how many are under way.
     fn records(&self, write: &WriteTransaction) -> Result<(Option<u128>, u64, u64), redb::Error> {
         let user = part(&self.user);
-        let ids: Vec<u128> = {
-            let postings = write.open_table(schema::REQUESTS_BY)?;
-            let facet = Facet::User as u8;
-            let first = (facet, user, self.after.saturating_add(1));
-            let rows = postings.range(first..=(facet, user, u128::MAX))?;
-            rows.take(STEP)
-                .map(|row| Ok(row?.0.value().2))
-                .collect::<Result<_, redb::StorageError>>()?
+        let ids = {
+            let table = write.open_table(schema::POSTINGS)?;
+            let least = self.after.saturating_add(1);
+            postings::oldest(&table, Facet::User, user, least, STEP)?
         };
         let Some(&last) = ids.last() else {
             return Ok((None, 0, 0));
@@ -363,8 +359,8 @@ impl Erasing {
                 in_flight += 1;
                 continue;
             }
-            let new = Encoded::new(anonymous(&record));
-            batch.replace(Some(&record), Some(&new))?;
+            let new = anonymous(&record);
+            batch.replace(Some(&record), Some(&Encoded::new(&new)))?;
             if let Some(session) = record.session {
                 batch.forget_title(session)?;
             }

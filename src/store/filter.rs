@@ -6,6 +6,7 @@
 //! In: conditions. Out: ids. Must not know: records, pages.
 
 use super::file::ReadError;
+use super::postings;
 use super::schema::{self, Facet};
 use super::usage::{StatusClass, part};
 use super::words;
@@ -56,7 +57,7 @@ const SHORTEST_BEGINNING: usize = 3;
 /// The indexes of one transaction.
 pub(super) struct Indexes {
     requests: ReadOnlyTable<u128, &'static [u8]>,
-    by: ReadOnlyTable<(u8, &'static str, u128), ()>,
+    postings: ReadOnlyTable<postings::Key, &'static [u8]>,
     sessions: ReadOnlyTable<(u128, u128), ()>,
 }
 
@@ -64,7 +65,7 @@ impl Indexes {
     pub(super) fn open(read: &ReadTransaction) -> Result<Self, ReadError> {
         Ok(Self {
             requests: read.open_table(schema::REQUESTS)?,
-            by: read.open_table(schema::REQUESTS_BY)?,
+            postings: read.open_table(schema::POSTINGS)?,
             sessions: read.open_table(schema::SESSION_REQUESTS)?,
         })
     }
@@ -79,7 +80,7 @@ impl Indexes {
         let mut from = (beginning.clone(), 0);
         while found.len() < EXPANSIONS {
             let start = (facet, from.0.as_str(), from.1);
-            let Some(row) = self.by.range(start..)?.next() else {
+            let Some(row) = self.postings.range(start..)?.next() else {
                 break;
             };
             let (key, _) = row?;
@@ -126,30 +127,19 @@ impl Source {
                     .next_back();
                 Ok(row.transpose()?.map(|(key, _)| key.value().1))
             }
-            Self::Posting(facet, value) => posted(indexes, *facet, value, most),
+            Self::Posting(facet, value) => {
+                Ok(postings::newest(&indexes.postings, *facet, value, most)?)
+            }
             Self::Words(words) => {
                 let mut newest = None;
                 for word in words {
-                    newest = newest.max(posted(indexes, Facet::Text, word, most)?);
+                    let found = postings::newest(&indexes.postings, Facet::Text, word, most)?;
+                    newest = newest.max(found);
                 }
                 Ok(newest)
             }
         }
     }
-}
-
-fn posted(
-    indexes: &Indexes,
-    facet: Facet,
-    value: &str,
-    most: u128,
-) -> Result<Option<u128>, ReadError> {
-    let facet = facet as u8;
-    let row = indexes
-        .by
-        .range((facet, value, 0)..=(facet, value, most))?
-        .next_back();
-    Ok(row.transpose()?.map(|(key, _)| key.value().2))
 }
 
 /// A filter as lists of ids, and the range of ids.

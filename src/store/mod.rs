@@ -22,6 +22,7 @@ mod file;
 mod filter;
 mod integrity;
 mod open;
+mod postings;
 mod prune;
 mod query;
 mod queue;

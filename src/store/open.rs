@@ -9,7 +9,7 @@ use super::prune::Retention;
 use super::queue::Queue;
 use super::schema::{self, Facet, FileName};
 use super::writer::{Health, Shared, Threads, Writer};
-use super::{Files, bodies, captures, records};
+use super::{Files, bodies, captures, postings, records};
 use crate::record::{CostState, End, Record, RequestId, Timestamp, UsageState};
 use parking_lot::RwLock;
 use redb::ReadableTable;
@@ -173,28 +173,25 @@ fn recover(
 
 /// Ends the next requests that are under way; returns how many there were.
 fn interrupt(write: &redb::WriteTransaction) -> Result<usize, redb::Error> {
-    let ids: Vec<u128> = {
-        let postings = write.open_table(schema::REQUESTS_BY)?;
-        let (facet, value) = (Facet::End as u8, End::InFlight.as_str());
-        let rows = postings.range((facet, value, 0)..=(facet, value, u128::MAX))?;
-        rows.take(STEP)
-            .map(|row| Ok(row?.0.value().2))
-            .collect::<Result<_, redb::StorageError>>()?
+    let ids = {
+        let table = write.open_table(schema::POSTINGS)?;
+        postings::oldest(&table, Facet::End, End::InFlight.as_str(), 0, STEP)?
     };
     let mut batch = Batch::open(write)?;
     let mut lost = Vec::new();
     for &id in &ids {
         match batch.stored(RequestId(id))? {
-            Some(record) => batch.put(&Encoded::new(interrupted(record)))?,
+            Some(record) => batch.put(&Encoded::new(&interrupted(record)))?,
             None => lost.push(id),
         }
     }
     batch.finish(write)?;
     // A posting without a record would be found again and again.
-    let mut postings = write.open_table(schema::REQUESTS_BY)?;
+    let mut changes = postings::Changes::default();
     for id in lost {
-        postings.remove((Facet::End as u8, End::InFlight.as_str(), id))?;
+        changes.take(Facet::End, End::InFlight.as_str().to_owned(), id);
     }
+    changes.apply(write)?;
     Ok(ids.len())
 }
 

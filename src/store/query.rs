@@ -13,7 +13,7 @@ use super::summary::{Session, User};
 use super::usage::{
     Counters, Estimated, ToolCounters, ToolKey, UsageKey, UsageRow, add, add_usage, part,
 };
-use super::{AuditEntry, ConfigVersion, Files, Store, captures};
+use super::{AuditEntry, ConfigVersion, Files, Store, captures, postings};
 use crate::record::{Capture, CostState, Record, RequestId, SessionId, Timestamp, Usage};
 use redb::{ReadableTable, ReadableTableMetadata};
 use std::ops::RangeInclusive;
@@ -545,12 +545,9 @@ impl Store {
 /// The requests of one user that are not under way: whose captures an erasure removes.
 pub(super) fn requests_of(files: &Files, user: &str) -> Result<Vec<RequestId>, ReadError> {
     files.main.read(|read| {
-        let postings = read.open_table(schema::REQUESTS_BY)?;
-        let (facet, user) = (Facet::User as u8, part(user));
-        postings
-            .range((facet, user, 0)..=(facet, user, u128::MAX))?
-            .map(|row| Ok(RequestId(row?.0.value().2)))
-            .collect()
+        let table = read.open_table(schema::POSTINGS)?;
+        let ids = postings::oldest(&table, Facet::User, part(user), 0, usize::MAX)?;
+        Ok(ids.into_iter().map(RequestId).collect())
     })
 }
 

@@ -79,9 +79,13 @@ impl<T, J> Queue<T, J> {
         if state.phase == Phase::Ended {
             return false;
         }
+        let was_empty = state.items.is_empty();
         state.items.push_back((item, bytes));
         drop(state);
-        self.wake.notify_one();
+        // A thread that lets more arrive is not to be woken by each of them.
+        if was_empty {
+            self.wake.notify_one();
+        }
         true
     }
 

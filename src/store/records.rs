@@ -220,7 +220,7 @@ fn commit(file: &File, events: &[Event], now: Timestamp) -> Result<(), redb::Err
 }
 
 /// The last state of each request in the batch, encoded. A finished one is the last whatever follows.
-fn newest(events: &[Event]) -> Vec<Encoded> {
+fn newest(events: &[Event]) -> Vec<Encoded<'_>> {
     let mut places: HashMap<RequestId, usize> = HashMap::new();
     let mut records: Vec<&crate::record::Record> = Vec::new();
     for event in events {
@@ -238,10 +238,7 @@ fn newest(events: &[Event]) -> Vec<Encoded> {
     }
     // In the order of the keys: neighbours in the tables are written together.
     records.sort_unstable_by_key(|record| record.id);
-    records
-        .into_iter()
-        .map(|record| Encoded::new(record.clone()))
-        .collect()
+    records.into_iter().map(Encoded::new).collect()
 }
 
 fn write_others(write: &WriteTransaction, events: &[Event]) -> Result<(), redb::Error> {

@@ -206,7 +206,7 @@ impl Repricing {
             let mut batch = Batch::open(write)?;
             let mut moves = Moves::default();
             for (old, new, _) in step.found.iter().filter(|(old, new, _)| old != new) {
-                batch.replace(Some(old), Some(&Encoded::new(new.clone())))?;
+                batch.replace(Some(old), Some(&Encoded::new(new)))?;
                 moves.note(old, new);
             }
             batch.finish(write)?;

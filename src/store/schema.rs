@@ -5,10 +5,11 @@
 //! of varints (counters can be added at its end), or fixed.
 //! Must not know: what the rows mean, threads, queries.
 
+use super::postings;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
 /// The version that this build writes into both files.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Bytes in a row whose layout the module in the comment owns.
 type Packed = &'static [u8];
@@ -19,7 +20,10 @@ type Packed = &'static [u8];
 pub(super) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 /// Request id → record (messagepack).
 pub(super) const REQUESTS: TableDefinition<'_, u128, Packed> = TableDefinition::new("requests");
-/// (facet, value, request id): by user, model, …, and by word of text.
+/// (facet, value, oldest request id of the block) → request ids: by user, model, …, and by word of text.
+pub(super) const POSTINGS: TableDefinition<'_, (u8, &str, u128), Packed> =
+    TableDefinition::new("postings");
+/// (facet, value, request id): the same in schema 1, a row for each.
 pub(super) const REQUESTS_BY: TableDefinition<'_, (u8, &str, u128), ()> =
     TableDefinition::new("requests_by");
 /// Session id → running summary (messagepack).
@@ -92,7 +96,7 @@ pub(super) const SEGMENT_BYTES: TableDefinition<'_, u64, Packed> =
 pub(super) const SEGMENT_REFERENCES: TableDefinition<'_, u64, (u64, &[u8; 32])> =
     TableDefinition::new("segment_references");
 
-/// What a posting of [`REQUESTS_BY`] is about. The numbers are on disk.
+/// What a posting of [`POSTINGS`] is about. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Facet {
@@ -147,6 +151,8 @@ pub(super) fn version(name: FileName, database: &Database) -> Result<Option<u64>
 ///
 /// A later version adds its step here: it finds the version that the file has, changes the rows, and the new number is
 /// written in the same transaction.
+///
+/// Schema 2 gathers postings in blocks.
 pub(super) fn migrate(
     name: FileName,
     found: Option<u64>,
@@ -155,7 +161,7 @@ pub(super) fn migrate(
     match name {
         FileName::Main => {
             write.open_table(REQUESTS)?;
-            write.open_table(REQUESTS_BY)?;
+            write.open_table(POSTINGS)?;
             write.open_table(SESSIONS)?;
             write.open_table(SESSION_REQUESTS)?;
             write.open_table(SESSIONS_RECENT)?;
@@ -167,6 +173,9 @@ pub(super) fn migrate(
             write.open_table(OWNED)?;
             write.open_table(AUDIT)?;
             write.open_table(CONFIG_HISTORY)?;
+            if found == Some(1) {
+                postings::migrate(write)?;
+            }
             let mut meta = write.open_table(META)?;
             if found != Some(VERSION) {
                 meta.insert("schema", VERSION.to_string().as_str())?;

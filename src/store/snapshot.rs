@@ -10,7 +10,9 @@ use super::event::WriteError;
 use super::file::{File, OpenError, ReadError};
 use super::schema::{self, FileName};
 use super::{Files, Writer};
-use redb::{Key, ReadTransaction, ReadableTable as _, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Key, ReadTransaction, ReadableTable as _, TableDefinition, TableError, Value, WriteTransaction,
+};
 use std::{
     io::{self, Read, Write},
     path::Path,
@@ -129,6 +131,7 @@ tables! {
     16 => Captures SEGMENTS,
     17 => Captures SEGMENT_BYTES,
     18 => Captures SEGMENT_REFERENCES,
+    19 => Main POSTINGS,
 }
 
 impl Writer {
@@ -202,12 +205,13 @@ fn pour<K: Key + 'static, V: Value + 'static>(
     number: u8,
     out: &mut Pour<'_>,
 ) -> Result<(), SnapshotError> {
-    for row in read
-        .open_table(table)
-        .map_err(ReadError::from)?
-        .iter()
-        .map_err(ReadError::from)?
-    {
+    let table = match read.open_table(table) {
+        Ok(table) => table,
+        // One of an older schema.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(ReadError::from(error).into()),
+    };
+    for row in table.iter().map_err(ReadError::from)? {
         let (key, value) = row.map_err(ReadError::from)?;
         let (key, value) = (key.value(), value.value());
         out.row(

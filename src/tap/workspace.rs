@@ -5,7 +5,8 @@
 //! Must not know: dialects.
 
 use super::clip;
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::{array, sync::LazyLock};
 
 /// Bytes of one raw part that are looked through, from its beginning and from its end.
 const SEARCHED: usize = 64 << 10;
@@ -31,6 +32,10 @@ const PHRASES: [(&str, &[char]); 9] = [
     ("workspace root is ", &[]),
 ];
 
+/// A search for each phrase, prepared once: every first request of a conversation is looked through for all of them.
+static FINDERS: LazyLock<[Finder<'static>; PHRASES.len()]> =
+    LazyLock::new(|| array::from_fn(|at| Finder::new(PHRASES[at].0)));
+
 /// The directory that a raw JSON text states.
 pub(super) fn find(raw: &str) -> Option<String> {
     let head = clip(raw, SEARCHED);
@@ -39,10 +44,13 @@ pub(super) fn find(raw: &str) -> Option<String> {
 }
 
 fn in_part(raw: &str) -> Option<String> {
-    PHRASES.iter().find_map(|(phrase, ends)| {
-        let at = memmem::find(raw.as_bytes(), phrase.as_bytes())?;
-        path(&raw[at + phrase.len()..], ends)
-    })
+    PHRASES
+        .iter()
+        .zip(&*FINDERS)
+        .find_map(|((phrase, ends), finder)| {
+            let at = finder.find(raw.as_bytes())?;
+            path(&raw[at + phrase.len()..], ends)
+        })
 }
 
 /// The path that a raw JSON text begins with: up to the end of its line, of the text, or to one of `ends`.

@@ -250,7 +250,7 @@ async fn a_newer_schema_is_refused_with_both_versions() {
             OpenError::Newer {
                 file: "captures.redb",
                 found: 99,
-                known: 1
+                known: SCHEMA_VERSION
             }
         ),
         "{error}"

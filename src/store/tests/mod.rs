@@ -5,6 +5,7 @@ mod bodies;
 mod faults;
 mod fixture;
 mod model;
+mod postings;
 mod removal;
 mod reprice;
 mod snapshot;

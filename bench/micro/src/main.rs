@@ -1,4 +1,4 @@
-//! What the parts of the hot path cost, each by itself: time (`cargo bench --bench micro`) and instructions
+//! What the parts of the hot path cost, each by itself: time (`make bench-micro`) and instructions
 //! (`scripts/instructions`, which runs `count` below under callgrind, where chance has no part).
 //!
 //! Owns: [`SCENARIOS`]. In: the golden files of the tests. Out: durations by divan, or nothing but the work itself.
@@ -116,7 +116,7 @@ fn head(kind: &'static str) -> HeaderMap {
 
 /// A golden file of the tests.
 fn fixture(path: &str) -> Vec<u8> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wire");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/wire");
     std::fs::read(root.join(path)).expect("the golden file is there")
 }
 

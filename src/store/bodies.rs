@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const IDLE: Duration = Duration::from_secs(1);
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(25);
 /// Captures of one batch.
 const MOST: usize = 64;
 /// Captures that one small transaction removes.

@@ -10,9 +10,7 @@ use super::event::WriteError;
 use super::file::{File, OpenError, ReadError};
 use super::schema::{self, FileName};
 use super::{Files, Writer};
-use redb::{
-    Key, ReadTransaction, ReadableTable as _, TableDefinition, TableError, Value, WriteTransaction,
-};
+use redb::{Key, ReadTransaction, ReadableTable as _, TableDefinition, Value, WriteTransaction};
 use std::{
     io::{self, Read, Write},
     path::Path,
@@ -114,7 +112,7 @@ const BODIES: u8 = 15;
 tables! {
     0 => Main META,
     1 => Main REQUESTS,
-    2 => Main REQUESTS_BY,
+    2 => Main POSTINGS,
     3 => Main SESSIONS,
     4 => Main SESSION_REQUESTS,
     5 => Main SESSIONS_RECENT,
@@ -131,7 +129,6 @@ tables! {
     16 => Captures SEGMENTS,
     17 => Captures SEGMENT_BYTES,
     18 => Captures SEGMENT_REFERENCES,
-    19 => Main POSTINGS,
 }
 
 impl Writer {
@@ -205,12 +202,7 @@ fn pour<K: Key + 'static, V: Value + 'static>(
     number: u8,
     out: &mut Pour<'_>,
 ) -> Result<(), SnapshotError> {
-    let table = match read.open_table(table) {
-        Ok(table) => table,
-        // One of an older schema.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-        Err(error) => return Err(ReadError::from(error).into()),
-    };
+    let table = read.open_table(table).map_err(ReadError::from)?;
     for row in table.iter().map_err(ReadError::from)? {
         let (key, value) = row.map_err(ReadError::from)?;
         let (key, value) = (key.value(), value.value());

@@ -175,7 +175,7 @@ fn config() -> Config {
     let grants: Vec<_> = (0..100)
         .map(|n| {
             serde_json::json!({"src": [format!("person-{n}@example.com")],
-                "grants": [{"role": "user"}, {"providers": [{"provider": "*", "model": "claude-*"}]}]})
+                "grants": [{"role": "user"}, {"models": "*/claude-*"}]})
         })
         .collect();
     let text = serde_json::json!({"providers": providers, "temp_grants": grants}).to_string();

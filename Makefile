@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients headscale soak reproducible bench bench-peers bench-micro instructions bench-pages screenshots docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients headscale soak reproducible bench bench-bars bench-peers bench-micro instructions bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,11 @@ bench: build lab ## What the gateway costs, beside direct calls and Go's proxy; 
 	@cargo build --release --locked -p provider -p load
 	(cd bench/go-proxy && go build -trimpath -o ../../bin/go-proxy .)
 	scripts/in-namespace scripts/bench --bin $(BIN)/release --lab $(LAB) --go-proxy bin/go-proxy $(BENCH)
+
+bench-bars: build lab ## How long a start takes, and how much memory rest, a large body and 5,000 idle streams; BENCH=--write keeps the table
+	@scripts/setup test
+	@cargo build --release --locked -p provider -p load
+	scripts/in-namespace scripts/bench --bars --bin $(BIN)/release --lab $(LAB) $(BENCH)
 
 bench-peers: build ## The same beside other gateways, as far as a package manager has them; BENCH=--write keeps the table
 	@scripts/setup test

@@ -8,6 +8,7 @@ mod certificate;
 mod join;
 mod paths;
 pub mod restored;
+pub(crate) mod room;
 mod signals;
 
 pub use join::{AnyWhoIs, NodeFacts, NodeView, Path};
@@ -197,6 +198,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let credentials = Credentials::new(client.clone(), Host::from_process(), background.clone());
     let resolver = Arc::new(Resolver::new(node.whois(), capabilities(&config)));
     let connections = Connections::new(limits(&config));
+    room::tell(config.gateway.limits.connections, limits(&config));
     let in_flight = InFlight::default();
     let app = Arc::new(App {
         live: live.clone(),
@@ -497,7 +499,7 @@ fn background_work(app: &Arc<App>, certificates: Option<certificate::Source>, ba
                 this.metrics.set_per_user(config.gateway.metrics_per_user);
             }
             // At the start, and when it has become shorter: the store itself only looks from time to time.
-            if let Err(error) = this.writer.prune(Timestamp::now()).await {
+            if let Err(error) = this.writer.prune_now().await {
                 tracing::debug!(%error, "nothing was removed yet");
             }
             if versions.changed().await.is_err() {
@@ -668,10 +670,10 @@ fn capabilities(config: &Config) -> Vec<String> {
 }
 
 fn limits(config: &Config) -> ConnectionLimits {
-    ConnectionLimits {
+    room::within(ConnectionLimits {
         per_peer: config.gateway.limits.connections_per_peer,
         all: config.gateway.limits.connections,
-    }
+    })
 }
 
 fn retention(config: &Config) -> Retention {

@@ -3,7 +3,10 @@
 //! Owns: the limits at which each is complained of. In: what the kernel says. Out: findings. Must not know: what is stored.
 
 use super::{Outcome, Report, config::private_directory, size};
-use crate::{app::App, config::Config};
+use crate::{
+    app::{App, room},
+    config::Config,
+};
 use rustix::process::{Resource, getrlimit};
 use std::{fs, path::Path};
 
@@ -47,7 +50,7 @@ pub(super) fn look(app: &App, config: &Config, report: &mut Report) {
 }
 
 fn descriptors(open: u64, limit: u64, wanted: u64) -> (Outcome, String, &'static str) {
-    let room = limit.saturating_sub(open) / 3;
+    let room = limit.saturating_sub(open) / room::EACH;
     let detail = match limit {
         u64::MAX => format!("{open} open, no limit"),
         _ => format!(

@@ -85,7 +85,7 @@ impl Thread<'_> {
             queue.settle(taken.bytes);
             let retention = self.shared.retention.read().clone();
             if self.shared.live_bytes.load(Relaxed) > retention.capture_bytes
-                && self.prune(Timestamp::now(), &retention).is_err()
+                && self.prune(self.shared.age.now(), &retention).is_err()
             {
                 return self.captures.recover(queue);
             }
@@ -118,7 +118,7 @@ impl Thread<'_> {
         if !failed && now.0.abs_diff(self.last_prune.0) >= PRUNE {
             self.last_prune = now;
             let retention = self.shared.retention.read().clone();
-            failed = self.prune(now, &retention).is_err();
+            failed = self.prune(self.shared.age.now(), &retention).is_err();
         }
         if failed {
             return self.captures.recover(queue);

@@ -11,6 +11,7 @@
 //! transaction as their records; what can't be kept is counted and said.
 //! Must not know: HTTP, who may see what, how things are shown.
 
+mod age;
 mod apply;
 mod bodies;
 mod captures;

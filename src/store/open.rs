@@ -3,6 +3,7 @@
 //! Owns: [`Store::open`] and what it reports. In: a directory. Out: a store to read, a writer, and what a crash may have
 //! cost. Must not know: what a record means, beyond its end.
 
+use super::age::Age;
 use super::apply::{Batch, Encoded};
 use super::file::{self, File, OpenBackend, OpenError};
 use super::prune::Retention;
@@ -111,6 +112,7 @@ impl Store {
             lost_records: 0.into(),
             lost_updates: 0.into(),
             live_bytes: live_bytes.into(),
+            age: Age::begin(),
         });
         let threads = Threads {
             records: start("store-records", &shared, &files, records::run)?,
@@ -159,7 +161,9 @@ fn recover(
         Ok(state)
     })?;
     if !fresh && !clean {
-        recovered.window = last_commit.map(|last| (Timestamp(last), now));
+        // A clock that was set back meanwhile puts the last commit after now.
+        let window = |last: Timestamp| (last.min(now), last.max(now));
+        recovered.window = last_commit.map(Timestamp).map(window);
     }
     loop {
         let count = file.write(interrupt)?;

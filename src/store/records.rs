@@ -167,7 +167,7 @@ impl Thread<'_> {
         }
         if now.0.abs_diff(self.last_prune.0) >= PRUNE {
             self.last_prune = now;
-            self.start_pruning(now, None);
+            self.start_pruning(self.shared.age.now(), None);
         }
         if let Some(mut work) = self.work.pop_front() {
             match self.main.attempt(|file| work.step(file)) {

@@ -4,6 +4,7 @@
 //! events. In: records, bodies, audit entries. Out: nothing but numbers; the threads of `records` and `bodies` write.
 //! Must not know: tables, redb.
 
+use super::age::Age;
 use super::event::{Body, BodyJob, Erased, Event, Pruned, RecordJob, Reply, WriteError};
 use super::queue::{Phase, Queue};
 use super::{AuditEntry, ConfigVersion, Pricer, RepriceScope, Repriced, Retention};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) lost_records: AtomicU64,
     pub(super) lost_updates: AtomicU64,
     pub(super) live_bytes: AtomicU64,
+    pub(super) age: Age,
 }
 
 impl Shared {
@@ -247,7 +249,12 @@ impl Writer {
         self.ask_records(RecordJob::Flush).await
     }
 
-    /// Removes what is too old or too much at `now`. The store does so by itself once a minute.
+    /// Removes what is too old or too much by now, without waiting for the store to do so: once a minute.
+    pub async fn prune_now(&self) -> Result<Pruned, WriteError> {
+        self.prune(self.shared().age.now()).await
+    }
+
+    /// Removes what is too old or too much at `now`.
     pub async fn prune(&self, now: Timestamp) -> Result<Pruned, WriteError> {
         let captures = self.ask_bodies(|reply| BodyJob::Prune(now, reply)).await?;
         let pruned = self

@@ -38,15 +38,14 @@ fn rows(page: &str) -> Vec<Vec<String>> {
 }
 
 /// The names in the last cell of each row, which must all be functions here; what is in `untested` may have none.
-fn every_row_has_tests(page: &str, cells: usize, named_by: usize, untested: &[&str]) -> usize {
+fn every_row_has_tests(page: &str, rows: &[Vec<String>], named_by: usize, untested: &[&str]) {
     let mut known = BTreeSet::new();
     for directory in ["src", "tests"] {
         functions(&repository(directory), &mut known);
     }
-    let rows = rows(page);
     let mut wrong = Vec::new();
-    for row in &rows {
-        assert_eq!(row.len(), cells, "{page}: {row:?}");
+    for row in rows {
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{page}: {row:?}");
         let tests = row.last().unwrap();
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         let what = &row[named_by];
@@ -59,22 +58,52 @@ fn every_row_has_tests(page: &str, cells: usize, named_by: usize, untested: &[&s
         wrong.extend(missing.map(|name| format!("there is no test {name}")));
     }
     assert!(wrong.is_empty(), "{page}: {}", wrong.join("\n"));
-    rows.len()
+}
+
+/// The rows with that many cells.
+fn rows_of(page: &str, cells: usize) -> Vec<Vec<String>> {
+    let mut rows = rows(page);
+    rows.retain(|row| row.len() == cells);
+    rows
 }
 
 #[test]
 fn every_threat_has_tests_and_they_exist() {
-    let threats = every_row_has_tests("docs/security.md", 3, 0, &[]);
-    assert!(threats >= 30, "{threats} threats");
+    let threats = rows("docs/security.md");
+    assert!(threats.iter().all(|row| row.len() == 3), "{threats:?}");
+    every_row_has_tests("docs/security.md", &threats, 0, &[]);
+    assert!(threats.len() >= 30, "{} threats", threats.len());
 }
 
 #[test]
 fn every_complaint_and_every_fault_has_tests_and_they_exist() {
+    const PAGE: &str = "docs/reliability.md";
     // There are no quotas, and what `make check` holds is no test.
     let untested = ["budgets are raced past", "supply chain"];
-    let rows = rows("docs/reliability.md");
-    let numbered = |row: &&Vec<String>| row[0].parse::<u8>().is_ok();
-    assert_eq!(rows.iter().filter(numbered).count(), 25);
-    let all = every_row_has_tests("docs/reliability.md", 4, 1, &untested);
-    assert!(all >= 25 + 20, "{all} rows");
+    let complaints = rows_of(PAGE, 4);
+    let numbered = complaints.iter().filter(|row| row[0].parse::<u8>().is_ok());
+    assert_eq!((numbered.count(), complaints.len()), (25, 25));
+    every_row_has_tests(PAGE, &complaints, 1, &untested);
+    let faults = rows_of(PAGE, 6);
+    assert!(faults.len() >= 30, "{} faults", faults.len());
+    every_row_has_tests(PAGE, &faults, 0, &[]);
+}
+
+#[test]
+fn what_counts_a_fault_is_a_metric() {
+    let known = std::fs::read_to_string(repository("docs/metrics.md")).unwrap();
+    let mut named = 0;
+    for row in rows_of("docs/reliability.md", 6) {
+        for name in row[3].split('`').skip(1).step_by(2) {
+            let family = name.split('{').next().unwrap();
+            let is_metric = ["aperture_", "process_"]
+                .iter()
+                .any(|start| family.starts_with(start));
+            if is_metric {
+                assert!(known.contains(&format!("| `{family}` |")), "{name}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 20, "{named} metrics");
 }

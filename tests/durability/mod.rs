@@ -7,10 +7,13 @@
 )]
 
 mod accounting;
+mod bystander;
 mod captures;
+mod clock;
 mod damage;
 mod faults;
 mod kill;
+mod limit;
 mod memory;
 mod prompts;
 mod restart;

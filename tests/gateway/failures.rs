@@ -82,6 +82,15 @@ fn assert_recorded(records: &[Record], answered: &[(String, u16)]) {
     }
 }
 
+/// The metrics have that many failures with that reason.
+async fn assert_counted(gateway: &Gateway, reason: &str, count: usize) {
+    let text = client::get(&format!("{}/metrics", gateway.metrics_url))
+        .await
+        .text();
+    let counted = format!("aperture_refused_total{{reason=\"{reason}\"}} {count}\n");
+    assert!(text.contains(&counted), "no {counted} in {text}");
+}
+
 #[tokio::test]
 async fn error_answers_of_providers_pass_unchanged_and_cost_nothing() {
     let provider = Provider::start(Options::default()).await.unwrap();
@@ -217,6 +226,8 @@ async fn a_provider_without_a_response_head_is_answered_for_in_the_callers_diale
     }
     let mut records = patient.finished(16).await;
     records.extend(hasty.finished(4).await);
+    assert_counted(&patient, "broken", 16).await;
+    assert_counted(&hasty, "timeout", 4).await;
     assert_recorded(&records, &answered);
     for (index, record) in records.iter().enumerate() {
         let (_, _, reason) = &cases[index / ENDPOINTS.len()];
@@ -253,6 +264,7 @@ async fn a_provider_that_can_not_be_reached_is_said_so() {
     }
     let records = gateway.finished(4).await;
     assert_recorded(&records, &answered);
+    assert_counted(&gateway, "unreachable", 4).await;
     assert!(
         records
             .iter()
@@ -579,6 +591,7 @@ async fn clients_that_stop_in_their_head_or_body_are_not_waited_for() {
     join_all(parts.map(waiting)).await;
     assert!(begun.elapsed() < Duration::from_secs(20));
     assert_recorded(&gateway.finished(4).await, &answered);
+    assert_counted(&gateway, "body_stalled", 4).await;
 }
 
 #[tokio::test]

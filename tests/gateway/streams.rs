@@ -83,6 +83,43 @@ async fn every_event_arrives_before_the_next_one_is_sent() {
     }
 }
 
+/// With Nagle's algorithm each small event waits until the one before was acknowledged, which a client that sends nothing itself
+/// does after 40 ms: that, and not the provider's pace, was then the pace of streams.
+#[tokio::test]
+async fn small_events_do_not_wait_for_acknowledgements() {
+    const EVENTS: usize = 120;
+    /// Half of what an acknowledgement is delayed by, which is the least on Linux.
+    const DELAYED: Duration = Duration::from_millis(20);
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let gateway = start(&document(&provider.url(), "")).await;
+    let script = Script {
+        chunk_delay_ms: 2,
+        ..Script::raw(
+            "text/event-stream",
+            vec![Bytes::from("data: 1\n\n"); EVENTS],
+        )
+    };
+    provider.script(Matcher::any(), script);
+    let (path, body) = STREAMS[0];
+    let mut wire = ask(&gateway, path, body).await;
+    wire.head().await;
+    let mut gaps = Vec::new();
+    let mut last = tokio::time::Instant::now();
+    while wire.chunk().await.unwrap().is_some() {
+        gaps.push(last.elapsed());
+        last = tokio::time::Instant::now();
+    }
+    // The first dozen is acknowledged at once: Linux does so while a connection is young.
+    let later = &mut gaps[20..];
+    later.sort();
+    assert!(
+        later.len() > EVENTS / 2,
+        "events came in lumps: {}",
+        later.len()
+    );
+    assert!(later[later.len() / 2] < DELAYED, "{later:?}");
+}
+
 #[tokio::test]
 async fn the_head_arrives_before_the_first_event() {
     let provider = Provider::start(Options::default()).await.unwrap();

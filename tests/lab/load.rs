@@ -1,10 +1,11 @@
 //! Many short connections, many idle streams.
 
 use super::{MODEL, USERS, World, measured, number, with};
-use crate::support::{Gateway, Lab, config, gateway::Options, message, soak};
+use crate::support::{Gateway, Lab, config, gateway::Options, http, message, soak, wire::Kept};
 use ::http::Method;
 use provider::{Matcher, Point, Provider, Script};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn many_short_connections_from_one_node_all_work_and_none_is_slow() {
@@ -76,6 +77,39 @@ async fn idle_streams_cost_no_threads_and_leave_no_descriptors() {
     ));
     assert!(left <= descriptors, "{descriptors} → {left} descriptors");
     gateway.stop().await;
+}
+
+/// The node and the gateway share the process's descriptors: without any, a connection is closed at once, what is open goes on, and
+/// with them again all is as before.
+#[tokio::test]
+async fn without_descriptors_connections_are_closed_and_with_them_served_again() {
+    let world = World::start(USERS, &[]).await;
+    let url = world.door("alice").await;
+    let mut quiet = Kept::open(&world.door("bob").await).await;
+    let mut ask = async || {
+        let answer = quiet
+            .post("/v1/messages", message(MODEL, "hello", false))
+            .await;
+        assert_eq!(answer.unwrap().status, 200);
+    };
+    ask().await;
+    let pid = world.gateway.process.pid().to_string();
+    let permit = async |count: u64| {
+        let soft = format!("--nofile={count}:");
+        let arguments = ["--pid", &pid, &soft];
+        let status = Command::new("prlimit").args(arguments).status().await;
+        assert!(status.unwrap().success());
+    };
+    permit(3).await;
+    for _ in 0..3 {
+        let refused = http::try_open(Method::HEAD, &url, &[], "").await;
+        assert!(refused.is_err(), "{refused:?}");
+        ask().await;
+    }
+    permit(10_000).await;
+    assert_eq!(http::send(Method::HEAD, &url, &[], "").await.status, 200);
+    ask().await;
+    world.gateway.stop().await;
 }
 
 async fn hold(lab: &Lab, node: &str, order: &Value) {

@@ -24,6 +24,8 @@ mod metrics;
 mod otlp;
 /// Whose the objects are that providers store.
 mod owned;
+/// Ways that end and come back: a peer that is cut off, a relay that is down.
+mod partition;
 /// What the process holds on its host: sockets, descriptors, signals.
 mod process;
 /// Https with the certificate that the node gets.
@@ -34,7 +36,7 @@ mod upstream;
 pub(crate) use metrics::scraper;
 pub(crate) use process::sockets;
 
-use crate::support::{Gateway, Lab, gateway::Options, lab::topology};
+use crate::support::{Gateway, Lab, gateway::Options, lab::topology, measured};
 use ::http::Method;
 use aperture::record::Record;
 use provider::{Gate, Matcher, Provider, Script};
@@ -133,12 +135,6 @@ fn of_node<'a>(records: &'a [Record], name: &str) -> &'a Record {
         .unwrap_or_else(|| panic!("no record of {name}"));
     assert!(found.next().is_none(), "more than one record of {name}");
     record
-}
-
-/// Shows a figure, with `--nocapture`.
-#[expect(clippy::print_stderr, reason = "figures are for people")]
-fn measured(text: &str) {
-    eprintln!("{text}");
 }
 
 /// A number of a report of the lab.

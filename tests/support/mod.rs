@@ -8,6 +8,7 @@ pub mod lab;
 pub mod process;
 pub mod prometheus;
 pub mod wire;
+pub mod world;
 
 pub use gateway::Gateway;
 pub use lab::Lab;
@@ -18,6 +19,12 @@ use std::path::PathBuf;
 /// Whether the long versions of tests run.
 pub fn soak() -> bool {
     std::env::var_os("APERTURE_SOAK").is_some()
+}
+
+/// Shows a figure, with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "figures are for people")]
+pub fn measured(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A file of the repository.

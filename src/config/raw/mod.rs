@@ -248,7 +248,7 @@ pub(crate) struct Limits {
     pub(crate) head_count: Option<u64>,
     /// Open connections of one peer address. Raise it for a node that many clients share.
     pub(crate) connections_per_peer: Option<u64>,
-    /// Open connections in all. Keep it below the limit on open files.
+    /// Open connections in all. Fewer are accepted where the limit on open files does not suffice: each takes three.
     pub(crate) connections: Option<u64>,
 }
 

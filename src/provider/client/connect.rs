@@ -3,16 +3,15 @@
 //! Owns: the connector below TLS (plain TCP, outbound proxy, tailnet) and the TLS configuration.
 //! Must not know: requests.
 
-use super::{Network, Options, blame::Unresolved};
-use crate::{config::address::is_local, tailnet::Io};
+use super::{
+    Network, Options,
+    names::{Names, Resolver},
+};
+use crate::tailnet::Io;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
     client::{
-        legacy::connect::{
-            Connected, Connection, HttpConnector,
-            dns::{GaiResolver, Name},
-            proxy::Tunnel,
-        },
+        legacy::connect::{Connected, Connection, HttpConnector, proxy::Tunnel},
         proxy::matcher::Matcher,
     },
     rt::TokioIo,
@@ -21,7 +20,6 @@ use rustls::{ClientConfig, RootCertStore};
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -53,14 +51,16 @@ enum Way {
 }
 
 impl Connector {
-    pub(super) fn new(network: Network, options: &Options) -> Self {
+    pub(super) fn new(network: Network, options: &Options, names: &Names) -> Self {
         let way = if network == Network::Tailnet {
             Way::Tailnet(options.dial.clone())
         } else {
             let own_link = network == Network::OwnLink;
             let mut direct = HttpConnector::new_with_resolver(Resolver {
                 allow_local: own_link || options.allow_local,
-                inner: GaiResolver::new(),
+                names: names.clone(),
+                // A name that takes longer leaves no time to connect, and the failure is the name's.
+                limit: options.connect_timeout / 10 * 9,
             });
             direct.enforce_http(false);
             direct.set_nodelay(true);
@@ -130,41 +130,6 @@ async fn connect(way: Way, uri: http::Uri, timeout: Duration) -> Result<Stream, 
                 dial(host, port, timeout).await?,
             )))
         }
-    }
-}
-
-/// Resolves names, and refuses the host's own addresses unless they are allowed.
-#[derive(Clone)]
-struct Resolver {
-    allow_local: bool,
-    inner: GaiResolver,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let allow_local = self.allow_local;
-        let found = self.inner.call(name);
-        Box::pin(async move {
-            let (allowed, refused): (Vec<_>, Vec<_>) = found
-                .await
-                .map_err(|error| Unresolved::error(&error))?
-                .partition(|addr| allow_local || !is_local(addr.ip()));
-            if allowed.is_empty() && !refused.is_empty() {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    "the name points to the gateway's own host; start with --allow-local-upstreams to permit that",
-                ));
-            }
-            Ok(allowed.into_iter())
-        })
     }
 }
 

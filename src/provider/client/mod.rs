@@ -8,6 +8,7 @@
 mod blame;
 mod body;
 mod connect;
+mod names;
 
 pub use blame::{Stage, TlsFault};
 pub use body::{Pieces, Upload, UploadError};
@@ -22,6 +23,7 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
+use names::Names;
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -60,6 +62,7 @@ struct Kind {
 #[derive(Clone)]
 pub struct Client {
     options: Options,
+    names: Names,
     pools: Arc<Mutex<HashMap<Kind, Pool>>>,
 }
 
@@ -82,6 +85,7 @@ impl Client {
     pub fn new(options: Options) -> Self {
         Self {
             options,
+            names: Names::of_host(),
             pools: Arc::default(),
         }
     }
@@ -134,7 +138,7 @@ impl Client {
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Connector::new(kind.network, &self.options));
+            .wrap_connector(Connector::new(kind.network, &self.options, &self.names));
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())

@@ -10,7 +10,7 @@ export GOFLAGS := -mod=readonly
 BIN := $(or $(CARGO_TARGET_DIR),target)
 LAB := bin/tailnet-lab
 
-.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients headscale soak reproducible bench bench-bars bench-peers bench-micro instructions bench-pages screenshots docs clean
+.PHONY: help setup build lab package demo demo-check check test test-go test-packaging clients headscale soak reproducible bench bench-bars bench-peers bench-faults bench-micro instructions bench-pages screenshots docs clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,7 +94,7 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	cargo build --locked --release --workspace --all-targets
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --release --test suite -- lab:: durability:: --test-threads 1 --nocapture
+	  cargo test --locked --release --test suite -- lab:: durability:: gateway::crowd:: --test-threads 1 --nocapture
 
 reproducible: setup ## Two optimised builds in two directories: the same, bit for bit?
 	@scripts/reproducible
@@ -115,6 +115,12 @@ bench-peers: build ## The same beside other gateways, as far as a package manage
 	@cargo build --release --locked -p provider -p load
 	scripts/fetch-peers .cache/peers
 	scripts/in-namespace scripts/bench --bin $(BIN)/release --peers .cache/peers $(BENCH)
+
+bench-faults: ## How long a quiet client waits while others have trouble, beside calm in the same run
+	@scripts/setup test
+	@APERTURE_SOAK=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
+	  cargo test --locked --release --test suite durability::bystander:: -- --nocapture
 
 bench-micro: ## Parts of the hot path, each by itself
 	@cargo run --locked --release -p micro -- --bench

@@ -250,26 +250,25 @@ async fn a_provider_that_can_not_be_reached_is_said_so() {
         provider.shutdown().await;
         url
     };
-    let gateway = start(&document(&url, "")).await;
-    let mut answered = Vec::new();
-    for (path, model) in ENDPOINTS {
-        let (head, body) = ask(&gateway, path, &body_for(model, false)).await;
-        let (_, id) = own_words(
-            path,
-            &head,
-            &body.bytes,
-            (502, "api_error", "provider_unreachable"),
-        );
-        answered.push((id, 502));
+    for url in [&url, "http://no-such-name.invalid:80"] {
+        let gateway = start(&document(url, "")).await;
+        let mut answered = Vec::new();
+        for (path, model) in ENDPOINTS {
+            let (head, body) = ask(&gateway, path, &body_for(model, false)).await;
+            let (_, id) = own_words(
+                path,
+                &head,
+                &body.bytes,
+                (502, "api_error", "provider_unreachable"),
+            );
+            answered.push((id, 502));
+        }
+        let records = gateway.finished(4).await;
+        assert_recorded(&records, &answered);
+        assert_counted(&gateway, "unreachable", 4).await;
+        let all = |record: &Record| record.end == End::UpstreamError;
+        assert!(records.iter().all(all));
     }
-    let records = gateway.finished(4).await;
-    assert_recorded(&records, &answered);
-    assert_counted(&gateway, "unreachable", 4).await;
-    assert!(
-        records
-            .iter()
-            .all(|record| record.end == End::UpstreamError)
-    );
 }
 
 #[tokio::test]

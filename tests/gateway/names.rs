@@ -107,6 +107,14 @@ async fn a_name_server_that_hangs_is_said_in_time_and_holds_up_nobody_else() {
             .all(|record| record.end == End::UpstreamError)
     );
     assert_eq!(failed.count(), WAITING);
+    gateway
+        .process
+        .stderr
+        .find("why", |line| {
+            line.contains("the name server did not answer within 3.6s")
+                .then_some(())
+        })
+        .await;
     let metrics = http::get(&format!("{}/metrics", gateway.metrics_url)).await;
     let counted = format!("aperture_refused_total{{reason=\"unreachable\"}} {WAITING}");
     assert!(metrics.text().contains(&counted), "{}", metrics.text());

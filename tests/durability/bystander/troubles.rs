@@ -225,7 +225,7 @@ async fn wait_for_nothing(url: String, seen: Arc<AtomicU64>) {
     let request = head(body.len(), "") + &body;
     stream.write_all(request.as_bytes()).await.unwrap();
     seen.fetch_add(1, Relaxed);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn byte_by_byte(url: String, seen: Arc<AtomicU64>) {
@@ -248,7 +248,7 @@ async fn idle(url: String, seen: Arc<AtomicU64>) {
     seen.fetch_add(1, Relaxed);
     // Until the head is late, which is after this trouble.
     let _ = stream.read(&mut [0]).await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Asks for a stream, takes its first piece and leaves, whichever of both does so first.

@@ -195,13 +195,9 @@ mod tests {
             [HERE.parse().unwrap()]
         );
         // What comes late is given to whoever still waits, and the next one asks anew.
-        let late = tokio::spawn({
-            let names = names.clone();
-            async move { names.find(name("slow")).await }
-        });
-        tokio::task::yield_now().await;
-        gate.wait();
-        assert_eq!(late.await.unwrap().unwrap(), [HERE.parse().unwrap()]);
+        let opens = async { gate.wait() };
+        let (late, _) = tokio::join!(names.find(name("slow")), opens);
+        assert_eq!(late.unwrap(), [HERE.parse().unwrap()]);
         while !names.asked.lock().is_empty() {
             tokio::task::yield_now().await;
         }

@@ -8,8 +8,8 @@ mod route;
 mod stored;
 
 pub use route::{
-    Hints, ModelsPath, Route, locate, model_in_path, models_path, not_offered, route,
-    split_version, unversioned,
+    Hints, ModelsPath, Route, leads_elsewhere, locate, model_in_path, models_path, not_offered,
+    route, split_version, unversioned,
 };
 pub use stored::{Action, STORED, Stored, stored};
 

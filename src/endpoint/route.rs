@@ -6,6 +6,8 @@
 //! Must not know: what providers make of the path (`provider::target`).
 
 use super::{Dialect, Endpoint, stored};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// What a method and a path ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,9 @@ pub struct Hints {
 /// Finds what a request asks for.
 pub fn route(method: &http::Method, path: &str, hints: Hints) -> Route {
     use http::Method;
+    if leads_elsewhere(path) {
+        return Route::Other;
+    }
     if let Some(endpoint) = locate(path) {
         return match *method {
             Method::POST => Route::Model(endpoint),
@@ -83,6 +88,27 @@ pub fn route(method: &http::Method, path: &str, hints: Hints) -> Route {
         .iter()
         .find(|(prefix, _)| is_below(bare, prefix))
         .map_or(Route::Other, |(_, dialect)| Route::NotOffered(*dialect))
+}
+
+/// Whether a segment of the path is `.` or `..`, in whatever spelling.
+///
+/// Paths are sent on as they are written. A provider that resolves such segments would arrive at another object or model
+/// than the one that was judged: `/v1/conversations/MINE/items/..%2F..%2FSOMEBODYS`.
+pub fn leads_elsewhere(path: &str) -> bool {
+    /// How often a path may be encoded one time upon another: what still changes then is no client's.
+    const DECODED: usize = 3;
+    let mut path = Cow::Borrowed(path);
+    for _ in 0..DECODED {
+        let mut segments = path.split(['/', '\\']);
+        if segments.any(|segment| matches!(segment, "." | "..")) {
+            return true;
+        }
+        match percent_decode_str(&path).decode_utf8_lossy() {
+            Cow::Borrowed(_) => return false,
+            Cow::Owned(decoded) => path = decoded.into(),
+        }
+    }
+    true
 }
 
 /// The endpoint of a path.
@@ -541,6 +567,38 @@ mod tests {
                 Route::Other,
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_no_model_path() {
+        for path in [
+            "/v1/conversations/conv_1/items/..%2F..%2Fconv_2",
+            "/v1/conversations/conv_1/items/..%252f..%252Fconv_2",
+            "/v1/conversations/conv_1/items/..",
+            "/v1/conversations/conv_1/items/%2e%2E",
+            "/v1/conversations/conv_1/items/..%5c..%5Cconv_2",
+            "/v1/responses/resp_1/./cancel",
+            "/v1/projects/../locations/l/publishers/google/models/m:generateContent",
+            "/v1/projects/p/locations/../publishers/google/models/m:generateContent",
+            "/model/%2e%2e/invoke",
+            "/v1/models/..",
+            "/v1/files/%25252525",
+        ] {
+            for method in [Method::GET, Method::POST, Method::DELETE] {
+                let route = route(&method, path, Hints::default());
+                assert_eq!(route, Route::Other, "{method} {path}");
+            }
+        }
+        for path in [
+            "/v1/files/file-..x",
+            "/v1/files/a..b",
+            "/v1/models/gemini-2.5-pro:generateContent",
+            "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fabc/invoke",
+            "/v1/files/100%",
+            "/v1/files/%ff",
+        ] {
+            assert!(!leads_elsewhere(path), "{path}");
         }
     }
 }

@@ -7,6 +7,10 @@
 use super::syntax::Places;
 use std::collections::BTreeSet;
 
+/// Findings that are listed; of more, only how many and how grave. Places are counted from the begin of their line, so that the
+/// work is bounded, too.
+const MAX_FINDINGS: usize = 1000;
+
 /// How grave a finding is, before it is known what the document is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -121,7 +125,11 @@ impl Note {
 /// Collects facts, and the paths whose values had to be thrown away.
 #[derive(Default)]
 pub(crate) struct Notes {
-    notes: Vec<Note>,
+    listed: Vec<Note>,
+    /// Of those beyond the limit the gravest and the last.
+    unlisted: Vec<Note>,
+    /// How many are beyond it.
+    more: usize,
     damaged: BTreeSet<String>,
 }
 
@@ -133,15 +141,39 @@ impl Notes {
         path: impl Into<String>,
         message: impl Into<String>,
     ) -> &mut Note {
-        self.notes.push(Note {
+        let note = Note {
             class,
             path: path.into(),
             spot: Spot::Value,
             message: message.into(),
             hint: None,
             unknown_key: false,
-        });
-        self.notes.last_mut().expect("just pushed")
+        };
+        let list = if self.listed.len() < MAX_FINDINGS {
+            &mut self.listed
+        } else {
+            self.more += 1;
+            self.unlisted.sort_by_key(|note| note.class);
+            self.unlisted.truncate(1);
+            &mut self.unlisted
+        };
+        list.push(note);
+        list.last_mut().expect("just pushed")
+    }
+
+    /// The facts, and those beyond the limit in one.
+    fn list(mut self) -> Vec<Note> {
+        self.unlisted.sort_by_key(|note| note.class);
+        let gravest = self.unlisted.into_iter().next();
+        self.listed.extend(gravest.map(|note| Note {
+            message: format!(
+                "{} further findings are not listed; the gravest of them: {}",
+                self.more, note.message
+            ),
+            unknown_key: false,
+            ..note
+        }));
+        self.listed
     }
 
     /// Remembers that the value at a path was unusable, so that its absence is not taken for a choice.
@@ -162,13 +194,13 @@ impl Notes {
             (false, None) => format!("{}: {}", note.path, note.message),
             (false, Some(hint)) => format!("{}: {} ({hint})", note.path, note.message),
         };
-        self.notes.into_iter().map(line).collect()
+        self.list().into_iter().map(line).collect()
     }
 
     /// Looks up the positions and sorts by them.
     pub(crate) fn into_findings(self, places: &Places) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self
-            .notes
+            .list()
             .into_iter()
             .map(|note| {
                 let (line, column) = match note.spot {

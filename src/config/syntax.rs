@@ -17,6 +17,11 @@ use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 /// Largest document that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
+/// What all values of a document may take with their key paths, which repeat every key above them: one long key with many
+/// values below it would fill the memory. Documents of people need a hundredth of it.
+const MAX_PATH_BYTES: usize = 32 << 20;
+/// What is kept of each value besides its path.
+const ENTRY_BYTES: usize = 64;
 /// Missing commas that are guessed before giving up.
 const MAX_GUESSES: usize = 50;
 
@@ -36,6 +41,13 @@ pub(crate) struct Places {
     text: String,
     /// Byte offset of each line's begin.
     lines: Vec<usize>,
+    room: Room,
+}
+
+/// What is left for key paths.
+pub(crate) struct Room {
+    left: usize,
+    full: bool,
 }
 
 /// Reads a text.
@@ -60,7 +72,11 @@ pub(crate) fn parse(text: &str, notes: &mut Notes) -> Source {
             if root.is_none() {
                 notes.add(Class::Broken, "", "config must not be empty");
             }
-            root
+            if places.room.is_full() {
+                let message = "the document has too many values, or too long keys above them, and is not read";
+                notes.add(Class::Broken, "", message);
+            }
+            root.filter(|_| !places.room.is_full())
         }
         // Reported by `guess`.
         Err(_) => None,
@@ -154,6 +170,9 @@ fn advice(kind: &ParseErrorKind) -> Option<&'static str> {
 /// Turns a syntax node into a value; the last of duplicate keys counts, as everywhere.
 fn convert(node: ast::Value<'_>, path: &str, places: &mut Places, notes: &mut Notes) -> Value {
     let start = node.start();
+    if !places.room.take(path) {
+        return Value::Null;
+    }
     places
         .offsets
         .entry(path.to_owned())
@@ -171,17 +190,22 @@ fn convert(node: ast::Value<'_>, path: &str, places: &mut Places, notes: &mut No
             notes.add(Class::Mistake, path, "this number is not usable");
             Value::Null
         }
-        ast::Value::Array(array) => Value::Array(
-            array
-                .elements
-                .into_iter()
-                .enumerate()
-                .map(|(index, node)| convert(node, &element(path, index), places, notes))
-                .collect(),
-        ),
+        ast::Value::Array(array) => {
+            let mut values = Vec::new();
+            for (index, node) in array.elements.into_iter().enumerate() {
+                if places.room.is_full() {
+                    break;
+                }
+                values.push(convert(node, &element(path, index), places, notes));
+            }
+            Value::Array(values)
+        }
         ast::Value::Object(object) => {
             let mut map = serde_json::Map::new();
             for property in object.properties {
+                if places.room.is_full() {
+                    break;
+                }
                 let key_start = property.start();
                 let key = property.name.into_string();
                 let path = member(path, &key);
@@ -204,6 +228,32 @@ fn convert(node: ast::Value<'_>, path: &str, places: &mut Places, notes: &mut No
     }
 }
 
+// === impl Room ===
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            left: MAX_PATH_BYTES,
+            full: false,
+        }
+    }
+}
+
+impl Room {
+    /// Takes room for a value; false when there is none, from then on.
+    pub(crate) fn take(&mut self, path: &str) -> bool {
+        let left = self.left.checked_sub(path.len() + ENTRY_BYTES);
+        self.full |= left.is_none();
+        self.left = left.unwrap_or(0);
+        !self.full
+    }
+
+    /// Whether something had no room.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
 // === impl Places ===
 
 impl Places {
@@ -213,6 +263,7 @@ impl Places {
             offsets: HashMap::new(),
             text: text.to_owned(),
             lines: std::iter::once(0).chain(begins).collect(),
+            room: Room::default(),
         }
     }
 

@@ -754,3 +754,49 @@ proptest! {
         prop_assert!(!cannot, "{}", text);
     }
 }
+
+/// One long key with many values below it: every path repeats it.
+#[test]
+fn a_document_that_would_fill_the_memory_is_not_read() {
+    let keys = "k".repeat(1 << 20);
+    let wide = format!("{{\"{keys}\": [{}]}}", "1,".repeat(200));
+    let many = format!("[{}]", "1,".repeat(600_000));
+    let deep = format!("{}1{}", "{\"kkkkkkkk\": [1, ".repeat(200), "]}".repeat(200));
+    for text in [wide, many] {
+        assert!(has(&text, "too many values"), "{}", text.len());
+        assert_eq!(outline(&text), serde_json::Value::Null);
+        assert!(redact(&text).starts_with("// not shown"));
+        assert!(restore(&text, "{}").is_none());
+    }
+    assert!(!has(&deep, "too many values"));
+    // Every secret is looked for in every text.
+    let secrets: Vec<String> = (0..10_000)
+        .map(|number| format!("\"p{number}\": {{\"apikey\": \"secret-{number}\"}}"))
+        .collect();
+    let secrets = format!("{{\"providers\": {{{}}}}}", secrets.join(", "));
+    assert!(redact(&secrets).starts_with("// not shown"));
+    assert!(restore(&secrets, "{}").is_none());
+}
+
+#[test]
+fn of_too_many_findings_the_number_and_the_gravest_are_told() {
+    let unknown: Vec<String> = (0..20_000).map(|key| format!("\"x{key}\": 1")).collect();
+    let text = format!("{{{}}}", unknown.join(", "));
+    let found = checked(&text);
+    assert_eq!(found.findings.len(), 1001);
+    let rest = |findings: &[Finding]| {
+        let rest = findings.iter().find(|it| it.message.contains("not listed"));
+        rest.unwrap().clone()
+    };
+    let more = rest(&found.findings);
+    assert!(more.message.starts_with("19"), "{}", more.message);
+    assert!(refused(&found.findings, Strictness::Save));
+    // What makes a document unusable does so also among those.
+    let closed = "\"hooks\": {\"h\": {\"fail_policy\": \"fail_closed\"}}";
+    let double = "\"providers\": {}, ".repeat(2000);
+    let broken = checked(&format!("{{{double}{closed}}}"));
+    assert!(broken.config.is_none());
+    assert!(refused(&broken.findings, Strictness::Load));
+    let message = rest(&broken.findings).message;
+    assert!(message.contains("hooks are not supported"), "{message}");
+}

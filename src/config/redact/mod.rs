@@ -12,7 +12,10 @@ mod rules;
 
 pub use restore::{Restored, restore};
 
-use super::finding::{element, member};
+use super::{
+    finding::{element, member},
+    syntax::Room,
+};
 use jsonc_parser::{
     CollectOptions, CommentCollectionStrategy, ParseOptions, ast,
     common::{Range, Ranged},
@@ -20,6 +23,9 @@ use jsonc_parser::{
 };
 use rules::Context;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How often a secret is looked for in a text: each in each, which no document of people makes much work of.
+const MAX_SEARCHES: usize = 20_000_000;
 
 /// What stands in the place of a secret.
 pub const PLACEHOLDER: &str = "(secret, not shown)";
@@ -74,10 +80,11 @@ impl Site {
 struct Sites {
     strings: Vec<Site>,
     comments: Vec<Range>,
+    room: Room,
 }
 
 impl Sites {
-    /// Reads a text, as loosely as possible: redaction must not depend on validity.
+    /// Reads a text, as loosely as possible: redaction must not depend on validity. None = it can't be read, or not in bounds.
     fn read(text: &str) -> Option<Self> {
         let collect = CollectOptions {
             comments: CommentCollectionStrategy::Separate,
@@ -94,11 +101,14 @@ impl Sites {
         let mut sites = Self {
             strings: Vec::new(),
             comments: comments.into_values().collect(),
+            room: Room::default(),
         };
         if let Some(root) = &parsed.value {
             sites.walk(root, "", Context::Plain);
         }
-        Some(sites)
+        let texts = sites.strings.len() + sites.comments.len();
+        let searches = texts.saturating_mul(sites.secrets().len());
+        (!sites.room.is_full() && searches <= MAX_SEARCHES).then_some(sites)
     }
 
     /// The secrets themselves, long enough to be told from other words.
@@ -112,9 +122,15 @@ impl Sites {
     }
 
     fn walk(&mut self, node: &ast::Value<'_>, path: &str, context: Context) {
+        if !self.room.take(path) {
+            return;
+        }
         let value = match node {
             ast::Value::Object(object) => {
                 for property in &object.properties {
+                    if self.room.is_full() {
+                        return;
+                    }
                     let key = property.name.as_str();
                     let inner =
                         context.inside(key, matches!(property.value, ast::Value::Object(_)));
@@ -124,6 +140,9 @@ impl Sites {
             }
             ast::Value::Array(array) => {
                 for (index, item) in array.elements.iter().enumerate() {
+                    if self.room.is_full() {
+                        return;
+                    }
                     self.walk(item, &element(path, index), context);
                 }
                 return;

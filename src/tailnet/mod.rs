@@ -16,6 +16,7 @@ pub const LIBRARY_VERSION: &str = match option_env!("APERTURE_TAILSCALE_VERSION"
 mod accept;
 mod dev;
 pub mod localapi;
+pub mod message;
 mod standing;
 
 pub use accept::{Accept, Accepted, Connector, Io, Memory, Origin};

@@ -27,3 +27,40 @@ pub fn process() {
         tracing::warn!(%error, "the descriptor limit stays as it is");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Says that this is the child, which may be changed.
+    const CHILD: &str = "APERTURE_TEST_HARDENED";
+
+    /// In a process of its own: nothing here can be taken back.
+    #[test]
+    fn no_core_is_dumped_no_debugger_is_let_in_and_descriptors_are_raised() {
+        if std::env::var_os(CHILD).is_none() {
+            let name =
+                "harden::tests::no_core_is_dumped_no_debugger_is_let_in_and_descriptors_are_raised";
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args([name, "--exact"])
+                .env(CHILD, "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&child.stdout);
+            assert!(
+                child.status.success() && said.contains("1 passed"),
+                "{said}"
+            );
+            return;
+        }
+        let dumpable = || rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(dumpable(), DumpableBehavior::Dumpable);
+        process();
+        assert_eq!(dumpable(), DumpableBehavior::NotDumpable);
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
+        let files = getrlimit(Resource::Nofile);
+        assert_eq!(files.current, files.maximum);
+    }
+}

@@ -146,3 +146,86 @@ async fn what_is_there_is_replaced_by_force_alone_and_kept() {
     let left = names(dir.path());
     assert_eq!(left, ["backup.tar.zst", "new", "old"]);
 }
+
+/// An archive of this manifest and one entry, made by hand: its name, its kind, where it points.
+fn made_by_hand(path: &Path, manifest: &Manifest, name: &str, kind: tar::EntryType, link: &str) {
+    let out = zstd::stream::write::Encoder::new(place::private(path).unwrap(), 3).unwrap();
+    let mut builder = tar::Builder::new(out);
+    let text = serde_json::to_vec(manifest).unwrap();
+    for (name, kind, link, content) in [
+        ("manifest.json", tar::EntryType::Regular, "", &*text),
+        (name, kind, link, b"stolen"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        // As they are: the library refuses to write such names.
+        let fields = header.as_gnu_mut().unwrap();
+        fields.name[..name.len()].copy_from_slice(name.as_bytes());
+        fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        let linked = !link.is_empty();
+        header.set_size(if linked { 0 } else { content.len() as u64 });
+        header.set_mode(0o600);
+        header.set_cksum();
+        builder
+            .append(&header, if linked { &[] } else { content })
+            .unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap();
+}
+
+/// Nothing leaves the state directory, whatever names and links an archive has: it may come from anywhere.
+#[tokio::test]
+async fn an_archive_that_leads_elsewhere_is_refused_and_writes_nothing() {
+    use tar::EntryType;
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(Some(&dir.path().join("state"))).unwrap();
+    fs::write(dir.path().join("kept"), "kept").unwrap();
+    let outside = dir.path().join("outside");
+    let outside = outside.to_str().unwrap();
+    let stolen = dir.path().join("stolen");
+    fs::write(&stolen, "stolen").unwrap();
+    let before = [names(dir.path()), vec!["archive".to_owned()]].concat();
+    for (named, entry, kind, link) in [
+        ("aperture.redb", "../outside", EntryType::Regular, ""),
+        ("aperture.redb", outside, EntryType::Regular, ""),
+        (
+            "aperture.redb",
+            "aperture.redb",
+            EntryType::Symlink,
+            "../../kept",
+        ),
+        (
+            "aperture.redb",
+            "aperture.redb",
+            EntryType::Link,
+            "../../kept",
+        ),
+        ("aperture.redb", "aperture.redb", EntryType::Directory, ""),
+        ("aperture.redb", "aperture.redb", EntryType::Fifo, ""),
+        ("../outside", "../outside", EntryType::Regular, ""),
+        (outside, outside, EntryType::Regular, ""),
+        ("lock", "lock", EntryType::Regular, ""),
+    ] {
+        let mut manifest = Manifest::new(Copied::default());
+        manifest.files = vec![Entry::of(named, &stolen).unwrap()];
+        let path = dir.path().join("archive");
+        made_by_hand(&path, &manifest, entry, kind, link);
+        let request = Request {
+            force: true,
+            data_only: false,
+        };
+        let error = restore(&path, &state, request).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Damaged { .. }),
+            "{entry} {kind:?}: {error}"
+        );
+        let mut after = names(dir.path());
+        let mut wanted = before.clone();
+        after.sort();
+        wanted.sort();
+        assert_eq!(after, wanted, "{entry} {kind:?}");
+        assert_eq!(names(state.path()), ["lock"], "{entry} {kind:?}");
+        assert_eq!(fs::read_to_string(dir.path().join("kept")).unwrap(), "kept");
+        fs::remove_file(&path).unwrap();
+    }
+}

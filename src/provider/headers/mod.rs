@@ -101,6 +101,12 @@ pub const HEAD_EDITS: &[HeadEdit] = &[
     ),
     row(
         Side::Request,
+        "sec-websocket-*",
+        Edit::Drop,
+        "no WebSocket is opened, and pages of a browser send their key in it",
+    ),
+    row(
+        Side::Request,
         "x-amz-date",
         Edit::Drop,
         "part of a signature that does not survive a proxy",
@@ -507,7 +513,7 @@ fn is_secret(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "cookie" | "set-cookie" | "api-key" | "x-amz-security-token"
+        "cookie" | "set-cookie" | "api-key" | "x-amz-security-token" | "sec-websocket-protocol"
     ) || ["authorization", "api-key", "apikey", "secret", "password"]
         .iter()
         .any(|part| name.contains(part))

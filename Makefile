@@ -22,7 +22,8 @@ build: setup ## The gateway, optimised: $(BIN)/release/aperture
 	@cargo build --release --locked
 
 package: build ## A Debian package and a tarball of it, in target/package
-	@scripts/package deb $(BIN)/release/aperture $(BIN)/package/aperture.deb
+	@scripts/hardening $(BIN)/release/aperture
+	scripts/package deb $(BIN)/release/aperture $(BIN)/package/aperture.deb
 	scripts/package tar $(BIN)/release/aperture $(BIN)/package/aperture.tar.gz
 
 lab: ## The private tailnet that tests and demo run on
@@ -38,7 +39,7 @@ demo-check: build lab ## The same, checks its own answers, and ends
 	cargo build --release --locked --example history
 	python3 demo/demo.py --check --bin $(BIN)/release --lab $(LAB)
 
-check: ## Formatting, lints, documentation, licences: no test is run
+check: ## Formatting, lints, documentation, licences, advisories where they can be looked up: no test is run
 	@scripts/setup check
 	@cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -47,6 +48,7 @@ check: ## Formatting, lints, documentation, licences: no test is run
 	  (cd $$module && test -z "$$(gofmt -l .)" && go vet ./...)
 	done
 	scripts/licences
+	scripts/advisories
 	scripts/check-kubernetes
 	(cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts.test.yml) >/dev/null
 

@@ -14,16 +14,16 @@ use std::process::Stdio;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// One operation of the document.
-struct Operation {
+pub(super) struct Operation {
     id: String,
-    method: Method,
+    pub(super) method: Method,
     /// Its path, `{name}` included.
-    path: String,
+    pub(super) path: String,
     row: Value,
 }
 
 /// All operations, as the document has them.
-fn operations(document: &Value) -> Vec<Operation> {
+pub(super) fn operations(document: &Value) -> Vec<Operation> {
     let base = document["servers"][0]["url"].as_str().unwrap();
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -105,7 +105,7 @@ async fn used(settings: &str) -> (Provider, Gateway, Value) {
 }
 
 /// What goes into the places of a path, so that there is something.
-fn filled(path: &str, gateway: &[aperture::record::Record]) -> String {
+pub(super) fn filled(path: &str, gateway: &[aperture::record::Record]) -> String {
     let first = &gateway[0];
     path.replace("{session}", &first.session.unwrap().to_string())
         .replace("{request}", &first.id.to_string())

@@ -1,9 +1,15 @@
 //! What the process holds on its host: no listening socket, no descriptor that a child would inherit; and its signals.
 
 use super::{MODEL, USERS, World, hold_streams};
-use crate::support::{http, message};
+use crate::support::{
+    http,
+    lab::KEY,
+    marked::{files, found},
+    message,
+};
 use ::http::Method;
 use aperture::record::End;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
 use std::{collections::HashSet, fs};
 
@@ -106,4 +112,66 @@ async fn a_broken_pipe_kills_nothing_and_a_stop_lets_streams_finish() {
     let records = world.gateway.records().await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].end, End::Complete);
+}
+
+/// The private keys in a node's state file.
+fn private_keys(state: &str) -> Vec<String> {
+    let state: serde_json::Value = serde_json::from_str(state).unwrap();
+    let values = state.as_object().unwrap().values();
+    let texts = values.filter_map(|value| STANDARD.decode(value.as_str()?).ok());
+    let mut keys = Vec::new();
+    for text in texts {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let hex = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).collect();
+        keys.extend(text.split("privkey:").skip(1).map(hex));
+    }
+    keys
+}
+
+/// The auth key is in the environment alone, the node's own keys are in its state file alone.
+#[tokio::test]
+async fn the_keys_of_the_node_are_nowhere_but_in_its_state() {
+    let world = World::start(USERS, &[]).await;
+    let url = format!("{}/v1/messages", world.door("alice").await);
+    http::post(&url, message(MODEL, "hello", false)).await;
+    world.gateway.finished(1).await;
+    let state = world.gateway.state_dir();
+    let text = fs::read_to_string(state.join("tailscaled.state")).unwrap();
+    let keys = private_keys(&text);
+    assert!(keys.len() >= 2 && keys.iter().all(|key| key.len() == 64));
+    let mut marks: Vec<&str> = keys.iter().map(String::as_str).collect();
+    marks.push(KEY);
+
+    let mut places = Vec::new();
+    let backup = state.join("../backup.tar.zst");
+    let backup = backup.to_str().unwrap();
+    for arguments in [
+        &["doctor", "--json"][..],
+        &["health"],
+        &["export", "records"],
+        &["backup", backup, "--with-config"],
+    ] {
+        let output = world.gateway.command(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        places.push((arguments.join(" "), [output.stdout, output.stderr].concat()));
+    }
+    let page = http::get(&format!("{}/ui/", world.door("alice").await)).await;
+    places.push(("the first page".to_owned(), page.body.to_vec()));
+    let lines = world.gateway.process.stderr.clone();
+    let dir = world.gateway.stop().await;
+    places.push(("the log".to_owned(), lines.all().join("\n").into_bytes()));
+    for (name, bytes) in files(dir.path()) {
+        if !name.ends_with("tailscaled.state") {
+            places.push((name, bytes));
+        }
+    }
+    assert!(
+        places
+            .iter()
+            .any(|(name, _)| name.ends_with("backup.tar.zst"))
+    );
+    for (name, bytes) in places {
+        let found = found(&marks, &bytes);
+        assert!(found.is_empty(), "{found:?} in {name}");
+    }
 }

@@ -5,6 +5,7 @@ pub mod collector;
 pub mod gateway;
 pub mod http;
 pub mod lab;
+pub mod marked;
 pub mod process;
 pub mod prometheus;
 pub mod wire;

@@ -32,7 +32,7 @@ fn rows(page: &str) -> Vec<Vec<String>> {
             .collect()
     };
     let is_row = |row: &Vec<String>| {
-        !["threat", "fault", "#"].contains(&&*row[0]) && !row[0].starts_with("---")
+        !["threat", "fault", "#", "target"].contains(&&*row[0]) && !row[0].starts_with("---")
     };
     lines.map(cells).filter(is_row).collect()
 }
@@ -69,10 +69,53 @@ fn rows_of(page: &str, cells: usize) -> Vec<Vec<String>> {
 
 #[test]
 fn every_threat_has_tests_and_they_exist() {
-    let threats = rows("docs/security.md");
+    let mut threats = rows("docs/security.md");
+    // Fuzz targets are no threats.
+    threats.retain(|row| !row[0].starts_with('`'));
     assert!(threats.iter().all(|row| row.len() == 3), "{threats:?}");
     every_row_has_tests("docs/security.md", &threats, 0, &[]);
     assert!(threats.len() >= 30, "{} threats", threats.len());
+}
+
+/// The names of files in a directory of the repository.
+fn names(directory: &str) -> BTreeSet<String> {
+    std::fs::read_dir(repository(directory))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_fuzz_target_is_on_the_page_and_is_run() {
+    let targets = names("fuzz/targets");
+    let listed: BTreeSet<String> = rows("docs/security.md")
+        .iter()
+        .filter_map(|row| row[0].strip_prefix('`')?.strip_suffix('`'))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, targets);
+    let script = std::fs::read_to_string(repository("scripts/fuzz")).unwrap();
+    let manifest = std::fs::read_to_string(repository("fuzz/Cargo.toml")).unwrap();
+    let all = script
+        .lines()
+        .find(|line| line.contains("targets=(head"))
+        .unwrap();
+    for target in &targets {
+        let named = |text: &str| {
+            text.split([' ', '(', ')', '-', '"'])
+                .any(|word| word == target)
+        };
+        assert!(named(&manifest), "{target} is not in fuzz/Cargo.toml");
+        // One run for each dialect, by a loop.
+        assert!(
+            named(all) || target == "response",
+            "scripts/fuzz never runs {target}"
+        );
+    }
+    for seeds in names("fuzz/seeds") {
+        assert!(targets.contains(&seeds), "fuzz/seeds/{seeds} is nobody's");
+    }
 }
 
 #[test]

@@ -61,12 +61,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             secret is sent (address, authorization type, network), the secret itself must be in the text. Warnings count as \
             errors, and a text that would take the caller's own admin role is refused. On 412 read it again and make the \
             change anew.",
-        parameters: &[Parameter {
-            name: "If-Match",
-            place: Place::RequiredHeader,
-            kind: Kind::Text,
-            description: "The ETag of the document that the change was made from. `*` replaces whatever is there.",
-        }],
+        parameters: &[MATCH],
         takes: Some(Takes {
             schema: schema::<Config>(),
             limit: BODY,
@@ -78,22 +73,9 @@ pub(super) static OPERATIONS: &[Operation] = &[
                 forms: CONFIG,
                 head: TAGGED,
             },
-            Answer {
-                status: 412,
-                description: "If-Match is missing, or the document has changed since: ETag is what it is now.",
-                forms: PROBLEM,
-                head: TAGGED,
-            },
-            Answer::json(
-                422,
-                "The text can't be saved: `errors` has every reason, with line and column in `location` and the key path in `value`.",
-                PROBLEM,
-            ),
-            Answer::json(
-                500,
-                "The file can't be written; `detail` says why and what to do.",
-                PROBLEM,
-            ),
+            STALE,
+            REFUSED,
+            UNWRITABLE,
         ],
         handle: |asked| put(asked).boxed(),
     },
@@ -170,11 +152,41 @@ pub(super) static OPERATIONS: &[Operation] = &[
     },
 ];
 
-const CONFIG: &[Form] = &[Form {
+/// The version that a change was made from.
+pub(super) const MATCH: Parameter = Parameter {
+    name: "If-Match",
+    place: Place::RequiredHeader,
+    kind: Kind::Text,
+    description: "The ETag of the document that the change was made from. `*` replaces whatever is there.",
+};
+
+/// Somebody else was faster.
+pub(super) const STALE: Answer = Answer {
+    status: 412,
+    description: "If-Match is missing, or the document has changed since: ETag is what it is now.",
+    forms: PROBLEM,
+    head: TAGGED,
+};
+/// A judgement stands against it.
+pub(super) const REFUSED: Answer = Answer::json(
+    422,
+    "The text can't be saved: `errors` has every reason, with line and column in `location` and the key path in `value`.",
+    PROBLEM,
+);
+/// The disk stands against it.
+pub(super) const UNWRITABLE: Answer = Answer::json(
+    500,
+    "The file can't be written; `detail` says why and what to do.",
+    PROBLEM,
+);
+
+/// The form of a document.
+pub(super) const CONFIG: &[Form] = &[Form {
     media: answer::JSON,
     schema: schema::<Config>(),
 }];
-const PROBLEM: &[Form] = &[Form {
+/// The form of a refusal.
+pub(super) const PROBLEM: &[Form] = &[Form {
     media: super::problem::PROBLEM_JSON,
     schema: schema::<super::problem::Document>(),
 }];
@@ -182,7 +194,8 @@ const FLAT: &[Form] = &[Form {
     media: answer::JSON,
     schema: schema::<super::problem::Flat>(),
 }];
-const TAGGED: &[(&str, &str)] = &[("ETag", "The document's version.")];
+/// Header lines of an answer about a document.
+pub(super) const TAGGED: &[(&str, &str)] = &[("ETag", "The document's version.")];
 
 /// A document.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -239,17 +252,8 @@ async fn get(asked: &Asked<'_>) -> Result<Response<Bytes>, Problem> {
 }
 
 async fn put(asked: &Asked<'_>) -> Result<Response<Bytes>, Problem> {
-    let Some(line) = asked.header(&IF_MATCH) else {
-        let detail =
-            "If-Match is missing: send the ETag of the document that the change was made from";
-        let problem = Problem::new(StatusCode::PRECONDITION_FAILED, detail);
-        let current = asked.api.editor.document().await.etag;
-        return Err(problem
-            .with("header.if-match", "is required", serde_json::Value::Null)
-            .line(ETAG, quoted(&current)));
-    };
+    let expected = matched(asked).await?;
     let Config { config } = asked.json()?;
-    let expected = expected(asked, line).await?;
     let saved = save(asked, config, expected).await?;
     Ok(tagged(saved.document))
 }
@@ -309,7 +313,20 @@ async fn readable(asked: &Asked<'_>) -> Result<Document, Problem> {
     }
 }
 
-/// The version that a change was made from, as `If-Match` says it.
+/// The version that a change was made from: `If-Match` must say it.
+pub(super) async fn matched(asked: &Asked<'_>) -> Result<Etag, Problem> {
+    if let Some(line) = asked.header(&IF_MATCH) {
+        return expected(asked, line).await;
+    }
+    let detail = "If-Match is missing: send the ETag of the document that the change was made from";
+    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, detail);
+    let current = asked.api.editor.document().await.etag;
+    Err(problem
+        .with("header.if-match", "is required", serde_json::Value::Null)
+        .line(ETAG, quoted(&current)))
+}
+
+/// The same, of a line that is there.
 async fn expected(asked: &Asked<'_>, line: &str) -> Result<Etag, Problem> {
     let current = async || asked.api.editor.document().await.etag;
     if line.trim() == "*" {
@@ -340,7 +357,8 @@ async fn save(asked: &Asked<'_>, text: String, expected: Etag) -> Result<Saved, 
     saving.await.map_err(|error| refusal(&error))
 }
 
-fn author(asked: &Asked<'_>) -> Author {
+/// Who changes the document.
+pub(super) fn author(asked: &Asked<'_>) -> Author {
     Author {
         caller: asked.caller.clone(),
         through: Through::Api,
@@ -348,7 +366,7 @@ fn author(asked: &Asked<'_>) -> Author {
 }
 
 /// A refusal as a problem.
-fn refusal(error: &EditError) -> Problem {
+pub(super) fn refusal(error: &EditError) -> Problem {
     let status = match error {
         EditError::NotAdmin => StatusCode::FORBIDDEN,
         EditError::Stale { .. } => StatusCode::PRECONDITION_FAILED,
@@ -398,7 +416,8 @@ fn sentence(problem: &editor::Problem) -> String {
     }
 }
 
-fn tagged(document: Document) -> Response<Bytes> {
+/// A document with its version.
+pub(super) fn tagged(document: Document) -> Response<Bytes> {
     let tag = quoted(&document.etag);
     let config = document.text;
     let mut rsp = answer::json(StatusCode::OK, &Config { config });

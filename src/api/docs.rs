@@ -44,6 +44,12 @@ while [ -n \"$next\" ]; do
 done
 ```
 
+Who changed the configuration lately, and what:
+
+```sh
+curl -fsS 'http://ai/aperture/config/history?limit=5'
+```
+
 How the providers do:
 
 ```sh
@@ -147,6 +153,7 @@ fn row(text: &mut String, parameter: &Parameter) {
         Kind::Cursor => "`next` of an answer".to_owned(),
         Kind::RequestId => "id of a request".to_owned(),
         Kind::SessionId => "id of a session".to_owned(),
+        Kind::Version => "number of a version".to_owned(),
     };
     let Parameter {
         name, description, ..

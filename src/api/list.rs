@@ -282,12 +282,22 @@ pub(super) fn csv(name: &str, text: String) -> Response<Bytes> {
 
 /// Adds the link to the next page: the same question, going on elsewhere.
 pub(super) fn link(asked: &Asked<'_>, rsp: &mut Response<Bytes>, next: Option<RequestId>) {
+    let next = next.map(|next| next.to_string());
+    link_by(asked, rsp, "cursor", next.as_deref());
+}
+
+/// The same, by another parameter that says where to go on.
+pub(super) fn link_by(
+    asked: &Asked<'_>,
+    rsp: &mut Response<Bytes>,
+    by: &'static str,
+    next: Option<&str>,
+) {
     let Some(next) = next else { return };
     let mut target = asked.head.uri.path().to_owned();
     let mut mark = '?';
-    let others = asked.values.query().filter(|(name, _)| *name != "cursor");
-    let next = next.to_string();
-    for (name, value) in others.chain([("cursor", next.as_str())]) {
+    let others = asked.values.query().filter(|(name, _)| *name != by);
+    for (name, value) in others.chain([(by, next)]) {
         let _ = write!(target, "{mark}{name}={}", utf8_percent_encode(value, PLAIN));
         mark = '&';
     }

@@ -15,6 +15,7 @@ mod answer;
 mod audit;
 mod config;
 mod docs;
+mod history;
 mod list;
 mod openapi;
 mod pricing;

@@ -46,7 +46,10 @@ const ABOUT: &str = "The configuration of this gateway, and what was used over i
 pub(super) const TAGS: &[(&str, &str)] = &[
     ("Usage", "What was used, as counters."),
     ("Sessions", "Conversations and the requests in them."),
-    ("Configuration", "The document, as a whole."),
+    (
+        "Configuration",
+        "The document, as a whole, and its history.",
+    ),
     ("Prices", "What models cost."),
     ("About", "The API itself."),
 ];
@@ -266,6 +269,7 @@ impl Kind {
             Self::Cursor => json!({"type": "string", "minLength": 1}),
             Self::RequestId => json!({"type": "string", "pattern": "^req_[0-9a-f]{32}$"}),
             Self::SessionId => json!({"type": "string", "pattern": "^ses_[0-9a-f]{32}$"}),
+            Self::Version => json!({"type": "integer", "minimum": 1}),
         }
     }
 }

@@ -146,6 +146,7 @@ impl Kind {
                 .is_ok_and(|number| (least..=most).contains(&number)),
             Self::Cursor | Self::RequestId => value.parse::<RequestId>().is_ok(),
             Self::SessionId => value.parse::<SessionId>().is_ok(),
+            Self::Version => value.parse::<u64>().is_ok_and(|number| number > 0),
         };
         if fits { Ok(()) } else { Err(self.allowed()) }
     }
@@ -167,6 +168,7 @@ impl Kind {
             Self::Cursor => "must be `next` of the page before, unchanged".to_owned(),
             Self::RequestId => "must be the id of a request: req_ and 32 digits".to_owned(),
             Self::SessionId => "must be the id of a session: ses_ and 32 digits".to_owned(),
+            Self::Version => "must be the number of a version".to_owned(),
         }
     }
 }

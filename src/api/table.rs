@@ -15,13 +15,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 /// Every operation, in the order of the documents.
 ///
 /// A new file of operations adds its rows here, and nothing else anywhere: `config::OPERATIONS`, `pricing::OPERATIONS`.
-static PARTS: [&[Operation]; 8] = [
+static PARTS: [&[Operation]; 9] = [
     super::usage::OPERATIONS,
     super::sessions::OPERATIONS,
     super::requests::OPERATIONS,
     super::providers::OPERATIONS,
     super::audit::OPERATIONS,
     super::config::OPERATIONS,
+    super::history::OPERATIONS,
     super::pricing::OPERATIONS,
     super::openapi::OPERATIONS,
 ];
@@ -126,6 +127,8 @@ pub(super) enum Kind {
     RequestId,
     /// The id of a session.
     SessionId,
+    /// The number of a version of the configuration.
+    Version,
 }
 
 /// The body that an operation takes, always as JSON.

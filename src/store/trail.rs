@@ -42,6 +42,15 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ViewedCapture,
+        Self::Exported,
+        Self::Erased,
+        Self::ConfigChanged,
+        Self::Repriced,
+    ];
+
     /// The name in the trail, pages and exports.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,7 +89,9 @@ pub struct ConfigVersion {
 }
 
 /// Where a version of the configuration came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigOrigin {
     /// Saved on the settings page.

@@ -84,6 +84,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "reads and writes what the curl before it gave",
     ),
     ("curl -sS -X ", "as the curl that reads"),
+    ("curl -sS http://ai/aperture/", "as the curl that reads"),
     (
         "aperture connect claude-code --apply",
         "asks a person: tests/gateway/connect.rs answers",

@@ -110,6 +110,7 @@ pub(super) fn filled(path: &str, gateway: &[aperture::record::Record]) -> String
     path.replace("{session}", &first.session.unwrap().to_string())
         .replace("{request}", &first.id.to_string())
         .replace("{model}", "claude-haiku-4-5")
+        .replace("{version}", "1")
 }
 
 /// A body that works, of an operation that takes one.
@@ -119,6 +120,7 @@ async fn working(gateway: &Gateway, operation: &str) -> Value {
     match operation {
         "putConfigOfOld" => current,
         "putConfig" | "validateConfig" => json!({"config": current["config"]}),
+        "revertConfig" => json!({"version": 1}),
         other => panic!("{other} takes a body: say here which one works"),
     }
 }
@@ -194,10 +196,11 @@ impl Trial<'_> {
                     assert_eq!(wrong["errors"][0]["location"], format!("query.{name}"));
                     assert_eq!(wrong["errors"][0]["value"], "wrong");
                 }
-            } else if schema.get("pattern").is_some() {
+            } else if schema.get("pattern").is_some() || name == "version" {
                 for id in [
                     "req_00000000000000000000000000000001",
                     "ses_00000000000000000000000000000001",
+                    "999",
                     "x",
                 ] {
                     let path = self.operation.path.replace(&format!("{{{name}}}"), id);

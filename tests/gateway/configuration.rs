@@ -345,6 +345,9 @@ async fn only_admins_and_only_from_here() {
                 "/aperture/config:validate",
                 "{\"config\": \"\"}",
             ),
+            (Method::GET, "/aperture/config/history", ""),
+            (Method::GET, "/aperture/config/history/1", ""),
+            (Method::POST, "/aperture/config:revert", "{\"version\": 1}"),
         ];
         for (method, path, body) in calls {
             let lines = [("content-type", "application/json"), ("if-match", "*")];
@@ -455,6 +458,45 @@ async fn a_client_that_reads_gets_the_comments() {
     assert!(text.starts_with("// Welcome"));
     assert!(serde_json::from_str::<Value>(text).is_err());
     assert_eq!(text, aperture::config::redact(DOCUMENT));
+    admin.0.stop().await;
+}
+
+/// As a script goes back after a change that went wrong: list, look, revert.
+#[tokio::test]
+async fn a_script_goes_back_by_the_history() {
+    let admin = Admin::start(DOCUMENT).await;
+    let (text, etag) = admin.read().await;
+    let saved = admin.put(&etag, &text.replace("m-1", "m-9")).await;
+    assert_eq!(saved.status, 200);
+    assert_eq!(admin.models().await, ["m-9", "m-2"]);
+    let history = admin.get("/aperture/config/history").await.json();
+    let versions = history["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2, "{history}");
+    assert_eq!(versions[0]["author"], "dev@example.com");
+    assert_eq!(versions[1]["origin"], "first");
+    let first = &versions[1]["version"];
+    let version = admin
+        .get(&format!("/aperture/config/history/{first}"))
+        .await;
+    assert_eq!(version.json()["config"], text);
+
+    let back = json!({"version": first});
+    let revert = async |etag: &str| {
+        let matched = [("if-match", etag)];
+        admin
+            .send(Method::POST, "/aperture/config:revert", &matched, &back)
+            .await
+    };
+    assert_eq!(revert(&etag).await.status, 412, "that is the one before");
+    assert_eq!(admin.models().await, ["m-9", "m-2"]);
+    let current = saved.headers[header::ETAG].to_str().unwrap();
+    let reverted = revert(current).await;
+    assert_eq!(reverted.status, 200, "{}", reverted.text());
+    assert_eq!(reverted.headers[header::ETAG], *etag);
+    assert_eq!(admin.models().await, ["m-1", "m-2"]);
+    assert_eq!(admin.on_disk(), DOCUMENT);
+    let page = admin.get("/ui/audit/").await.text();
+    assert!(page.contains("API: back to version 1"), "{page}");
     admin.0.stop().await;
 }
 

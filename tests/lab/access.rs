@@ -146,6 +146,7 @@ impl Caller {
         let path = place
             .path
             .replace("{model}", "m")
+            .replace("{version}", "1")
             .replace("{id}", "of_nobody");
         let path = path
             .replace("{project}", "p")

@@ -2,15 +2,17 @@
 
 use super::super::*;
 use crate::{
-    config::{CheckOptions, Live},
+    config::{CheckOptions, Live, redact},
+    editor::{Etag, Origin},
     identity::testing::person,
     record::{
         Capture, CapturedBody, Client, Cost, CostState, End, Record, RequestId, SessionId, Timings,
         ToolCall, Usage, UsageState, Who,
     },
-    store::OpenOptions,
+    store::{ConfigVersion, OpenOptions},
 };
 use http_body_util::Full;
+use std::path::PathBuf;
 
 /// 2026-11-23 15:24:05 UTC
 pub(super) const NOW: Timestamp = Timestamp(1_795_447_445_000);
@@ -27,7 +29,7 @@ pub(super) const BOBS_WORDS: [&str; 7] = [
     "00000b0b",
 ];
 
-const DOCUMENT: &str = r#"{
+pub(super) const DOCUMENT: &str = r#"{
   "providers": {
     "anthropic": {
       "baseurl": "https://provider.example",
@@ -52,6 +54,7 @@ const DOCUMENT: &str = r#"{
 /// A store and the API over it.
 pub(super) struct House {
     pub(super) api: Api,
+    pub(super) file: PathBuf,
     config: Arc<Config>,
     _directory: tempfile::TempDir,
 }
@@ -145,8 +148,9 @@ impl House {
             Store::open(directory.path(), OpenOptions::default()).expect("a new store");
         let file = directory.path().join("aperture.hujson");
         std::fs::write(&file, DOCUMENT).expect("a directory of our own");
-        let live = Live::load(file, CheckOptions::default()).expect("a document without errors");
+        let live = Live::load(&file, CheckOptions::default()).expect("a document without errors");
         Self {
+            file,
             config: live.current(),
             api: Api {
                 editor: Editor::new(live, store.clone(), writer.clone()),
@@ -182,6 +186,16 @@ impl House {
             ..record(&dora(), id(2, 3), 0xd0)
         };
         let texts = capture("{\"text\":\"bobs-prompt\"}", b"data: \xff bobs-prompt\n\n");
+        house.api.writer.config_version(ConfigVersion {
+            version: 0,
+            text: redact(DOCUMENT),
+            who: "host".into(),
+            at: NOW,
+            login: String::new(),
+            origin: Origin::First,
+            etag: Etag::of(DOCUMENT.as_bytes()).to_string(),
+            summary: "the first one".into(),
+        });
         house.put(first, Some(texts));
         house.put(failed, None);
         house.put(doras, Some(capture("{}", b"data: x\n\n")));
@@ -209,6 +223,28 @@ impl House {
             .body(Full::new(Bytes::new()))
             .expect("a valid path");
         handle_at(&self.api, caller, role, &self.config, req, NOW).await
+    }
+
+    /// A write with a body, as an admin.
+    pub(super) async fn send(
+        &self,
+        caller: &Arc<Caller>,
+        method: Method,
+        path: &str,
+        matched: Option<&str>,
+        body: &serde_json::Value,
+    ) -> Response<Bytes> {
+        let mut req = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json");
+        if let Some(matched) = matched {
+            req = req.header("if-match", matched);
+        }
+        let req = req
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("a valid path");
+        handle_at(&self.api, caller, Role::Admin, &self.config, req, NOW).await
     }
 
     /// GET as the admin; it must be answered.

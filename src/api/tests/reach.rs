@@ -14,7 +14,8 @@ fn addresses() -> Vec<(&'static Operation, String)> {
             .path
             .replace("{session}", &BOBS.to_string())
             .replace("{request}", &bobs_request().to_string())
-            .replace("{model}", "claude-haiku-4-5");
+            .replace("{model}", "claude-haiku-4-5")
+            .replace("{version}", "1");
         (operation, path)
     });
     filled.collect()

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     record::{CostState, Timestamp, Usage},
-    store::{Counters, Estimated, ReadError, Store, ToolCounters, UsageRow},
+    store::{Counters, Estimated, ReadError, Store, ToolCounters, ToolRow, UsageRow},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -43,7 +43,15 @@ const GROUPS: &[&str] = &[
 ];
 
 /// What tool calls can be grouped by.
-const TOOL_GROUPS: &[&str] = &["day", "hour", "user", "tool"];
+const TOOL_GROUPS: &[&str] = &["day", "hour", "user", "provider", "model", "client", "tool"];
+
+/// Which tool.
+const TOOL: Parameter = Parameter {
+    name: "tool",
+    place: Place::Query,
+    kind: Kind::Text,
+    description: "A tool's name.",
+};
 
 const fn group_by(words: &'static [&'static str]) -> Parameter {
     Parameter {
@@ -53,6 +61,9 @@ const fn group_by(words: &'static [&'static str]) -> Parameter {
         description: "What rows differ in; without it there is one row, the sum of all.",
     }
 }
+
+/// What tool calls are told apart by: user, provider, model and client.
+const TOLD_APART: [Parameter; 4] = [NARROWING[0], NARROWING[1], NARROWING[2], NARROWING[3]];
 
 /// The rows of this file.
 pub(super) static OPERATIONS: &[Operation] = &[
@@ -83,8 +94,14 @@ pub(super) static OPERATIONS: &[Operation] = &[
         access: Access::Everybody,
         summary: "Tool calls, added up",
         description: "Calls that models made, and the results that clients sent back, by the hour in which the request began. A period is \
-                      of whole hours (UTC), the last 7 days unless `from` and `to` say otherwise, and 400 days at most.",
-        parameters: &join::<5>(&[&PERIOD, &[group_by(TOOL_GROUPS), NARROWING[0]], &FORMAT]),
+                      of whole hours (UTC), the last 7 days unless `from` and `to` say otherwise, and 400 days at most. What gateways \
+                      before this one counted has no provider, model and client.",
+        parameters: &join::<9>(&[
+            &PERIOD,
+            &[group_by(TOOL_GROUPS), TOOL],
+            &TOLD_APART,
+            &FORMAT,
+        ]),
         takes: None,
         answers: &[Answer {
             status: 200,
@@ -294,19 +311,27 @@ async fn usage(asked: &Asked<'_>) -> Result<Response<Bytes>, Problem> {
 async fn tools(asked: &Asked<'_>) -> Result<Response<Bytes>, Problem> {
     let scope = Scope::narrowed(asked).await?;
     let wanted = Wanted::of(asked, TOOL_GROUPS)?;
+    let text = |name| asked.values.text(name).map(str::to_owned);
+    let (tool, model) = (text("tool"), text("model"));
+    let (provider, client) = (text("provider"), text("client"));
+    let selected = move |row: &ToolRow<'_>| {
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        is(&tool, row.tool)
+            && is(&model, row.model)
+            && is(&provider, row.provider)
+            && is(&client, row.client)
+    };
     let (hours, groups) = (wanted.hours, wanted.groups.clone());
     let user = scope.user().map(str::to_owned);
     let found = read(asked, move |store| {
         let mut sums = Groups::<ToolSums>::default();
-        store.fold_tools(
-            hours.0,
-            hours.1,
-            user.as_deref(),
-            |hour, user, tool, counters| {
-                let key = Key::of_tool(&groups, hour, user, tool);
-                sums.add(key, |sum| sum.add(counters));
-            },
-        )?;
+        store.fold_tools(hours.0, hours.1, user.as_deref(), |row, counters| {
+            if selected(row) {
+                sums.add(Key::of_tool(&groups, row), |sum| sum.add(counters));
+            }
+        })?;
         sums.finish(store)
     });
     let (rows, total) = found.await?.ok_or_else(|| too_many(asked))?;
@@ -411,12 +436,15 @@ impl Key {
         key
     }
 
-    fn of_tool(groups: &[&'static str], hour: u32, user: &str, tool: &str) -> Self {
+    fn of_tool(groups: &[&'static str], row: &ToolRow<'_>) -> Self {
         let mut key = Self::default();
         for group in groups {
             match *group {
-                "tool" => key.tool = Some(tool.to_owned()),
-                other => key.when_or_who(other, hour, user),
+                "provider" => key.provider = Some(row.provider.to_owned()),
+                "model" => key.model = Some(row.model.to_owned()),
+                "client" => key.client = Some(row.client.to_owned()),
+                "tool" => key.tool = Some(row.tool.to_owned()),
+                other => key.when_or_who(other, row.hour, row.user),
             }
         }
         key

@@ -5,13 +5,13 @@
 use super::{
     State, assets, chart, format,
     route::{Route, link},
-    view::{Choices, Period, Selection, Session, Status, Totals, Whose},
+    view::{Choices, Period, Selection, Session, Status, Totals, Whose, done},
 };
 use crate::{
     config::grant::Role,
     identity::Caller,
     record::{End, Record, Timestamp},
-    store::failed,
+    store::{AuditAction, failed},
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::sync::Arc;
@@ -222,7 +222,8 @@ pub(super) fn heading(
     }
 }
 
-fn periods(selection: &Selection, route: &Route, now: Timestamp) -> Markup {
+/// The choice of period; every link keeps what else is selected.
+pub(super) fn periods(selection: &Selection, route: &Route, now: Timestamp) -> Markup {
     let chosen = selection.period();
     let at = |period: Period, until: &str| {
         let mut pairs = selection.pairs();
@@ -264,10 +265,12 @@ pub(super) fn filters(
     let has = |field| fields.contains(&field);
     html! {
         form.filter method="get" action=(route.path()) role="search" {
-            @if has(Field::Text) {
-                label.wide {
-                    span { "Text or id" }
-                    input type="search" name="q" value=(format::shown(&selection.text)) placeholder="words of a title, a tool, an id";
+            @for field in fields {
+                @if let Field::Text(label, example) = *field {
+                    label.wide {
+                        span { (label) }
+                        input type="search" name="q" value=(format::shown(&selection.text)) placeholder=(example);
+                    }
                 }
             }
             @if has(Field::Time) {
@@ -293,6 +296,21 @@ pub(super) fn filters(
                 label { span { "Provider" } (choice("provider", &selection.provider, &choices.providers)) }
             }
             @if has(Field::Client) { label { span { "Client" } (choice("client", &selection.client, &choices.clients)) } }
+            @if has(Field::Tool) { label { span { "Tool" } (choice("tool", &selection.tool, &choices.tools)) } }
+            @if has(Field::Server) && !(choices.servers.is_empty() && selection.server.is_empty()) {
+                label { span { "MCP server" } (choice("server", &selection.server, &choices.servers)) }
+            }
+            @if has(Field::Action) {
+                label {
+                    span { "What" }
+                    select name="action" {
+                        option value="" { "any" }
+                        @for action in AuditAction::ALL {
+                            option value=(action.as_str()) selected[selection.action == Some(action)] { (done(action)) }
+                        }
+                    }
+                }
+            }
             @if has(Field::Status) {
                 label {
                     span { "Status" }
@@ -307,7 +325,7 @@ pub(super) fn filters(
             @if !selection.sort.is_empty() { input type="hidden" name="sort" value=(format::shown(&selection.sort)); }
             button type="submit" { "Filter" }
             @if selection.narrows() {
-                a.clear href=(link(route, &selection.pairs()[..2])) { "Clear" }
+                a.clear href=(link(route, &selection.times())) { "Clear" }
             }
         }
     }
@@ -316,13 +334,17 @@ pub(super) fn filters(
 /// One field of [`filters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
-    Text,
+    /// Free text: what it is called, and what may be written there.
+    Text(&'static str, &'static str),
     Time,
     User,
     Model,
     Provider,
     Client,
     Status,
+    Tool,
+    Server,
+    Action,
 }
 
 /// A choice among known values; a value from elsewhere stays chosen.
@@ -507,6 +529,7 @@ pub(super) fn sessions(name: &str, rows: &[Session], whose: &Whose, now: Timesta
         },
         &html! {
             @for session in rows {
+                @let lasted = session.last.0.saturating_sub(session.started.0);
                 tr {
                     td.main {
                         (session_link(session))
@@ -517,6 +540,7 @@ pub(super) fn sessions(name: &str, rows: &[Session], whose: &Whose, now: Timesta
                             @if !session.models.is_empty() {
                                 " · " bdi { (format::clip(&session.models.join(", "), 80)) }
                             }
+                            @if lasted > 0 { " · " span title="from its first request to its last sign of life" { (format::duration(lasted.saturating_mul(1_000))) } }
                             span.only-narrow {
                                 " · " (tokens(session.totals.usage.total())) " tokens · " (moment(session.last, now))
                             }

@@ -11,6 +11,7 @@ use super::{
     response::plain,
     route::{Query, Route},
     source::Scope,
+    view::Selection,
 };
 use crate::{config::grant::Role, identity::Caller};
 use bytes::Bytes;
@@ -79,7 +80,8 @@ pub(super) async fn event(
                 Some(_) | None => Some(scope),
             };
             let scope = scope.ok_or(Missing::NotFound)?;
-            let active = source.active(&scope, frame.now).await?;
+            let selection = Selection::parse(|name| query.get(name));
+            let active = source.active(&scope, selection, frame.now).await?;
             pages::overview::active(frame, &active, &scope.whose)
         }
         Some(id) => {

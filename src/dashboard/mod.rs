@@ -408,7 +408,8 @@ async fn page(
             )
         }
         Route::Models => {
-            let view = source.models(&scope, selection, models(dashboard, frame), now);
+            let (admin, rows) = (frame.role == Role::Admin, models(dashboard, frame));
+            let view = source.models(&scope, selection, choices(frame), admin, rows, now);
             ("Models".into(), pages::models::render(frame, &view.await?))
         }
         Route::Connect => {
@@ -420,8 +421,8 @@ async fn page(
             ("Access".into(), pages::access::render(&view))
         }
         Route::Audit => {
-            let view = source.trail(query.get("after").unwrap_or_default()).await?;
-            ("Audit".into(), pages::audit::render(frame, &view))
+            let view = source.trail(selection, choices(frame), now);
+            ("Audit".into(), pages::audit::render(frame, &view.await?))
         }
         Route::Settings
         | Route::AddProvider
@@ -511,7 +512,7 @@ fn choices(frame: &Frame<'_>) -> Choices {
         users: admin.then_some(own).into_iter().collect(),
         models: models.into_iter().collect(),
         providers: providers.into_iter().collect(),
-        clients: Vec::new(),
+        ..Choices::default()
     }
 }
 

@@ -13,7 +13,7 @@ use std::{borrow::Cow, cmp::Ordering};
 pub(super) enum Way {
     /// Names: from A on.
     Up,
-    /// Figures: the largest first.
+    /// Figures and times: the largest first.
     Down,
 }
 
@@ -66,6 +66,17 @@ impl<R> Column<R> {
             word,
             label: Cow::Borrowed(label),
             class: "num",
+            title: "",
+            by: Some((Way::Down, compare)),
+        }
+    }
+
+    /// A time, the latest first.
+    pub(super) const fn time(word: &'static str, label: &'static str, compare: Compare<R>) -> Self {
+        Self {
+            word,
+            label: Cow::Borrowed(label),
+            class: "",
             title: "",
             by: Some((Way::Down, compare)),
         }

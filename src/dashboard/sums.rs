@@ -73,6 +73,12 @@ impl Texts {
         self.last = Some(Arc::clone(&copy));
         copy
     }
+
+    /// All of them but the empty one, in order.
+    pub(super) fn names(self) -> BTreeSet<Arc<str>> {
+        let all = self.known.into_iter();
+        all.filter(|text| !text.is_empty()).collect()
+    }
 }
 
 /// Stable key → login, as last seen.

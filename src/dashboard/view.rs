@@ -7,7 +7,7 @@ use super::{order::Address, route::Route, talk::Turn};
 use crate::{
     endpoint::Dialect,
     record::{Capture, CostState, End, Record, SessionId, Timestamp, Usage},
-    store::{AuditEntry, Estimated, Histogram, StatusClass, failed},
+    store::{AuditAction, AuditEntry, Estimated, Histogram, StatusClass, failed},
 };
 
 const HOUR: u64 = 3_600_000;
@@ -323,11 +323,21 @@ pub(super) struct Selection {
     pub(super) provider: String,
     pub(super) client: String,
     pub(super) status: Option<Status>,
+    /// A tool's name.
+    pub(super) tool: String,
+    /// The MCP server that offers a tool.
+    pub(super) server: String,
+    /// What was done, of the audit trail.
+    pub(super) action: Option<AuditAction>,
     /// By what a table is ordered.
     pub(super) sort: String,
     /// Continue behind this place.
     pub(super) after: String,
 }
+
+/// Where in [`Selection::pairs`] the time ends, and where the order stands.
+const TIMES: usize = 2;
+const SORT: usize = 11;
 
 impl Selection {
     /// Reads an address; what is not understood counts as absent.
@@ -346,6 +356,12 @@ impl Selection {
             provider: field("provider"),
             client: field("client"),
             status: get("status").and_then(Status::parse),
+            tool: field("tool"),
+            server: field("server"),
+            action: get("action").and_then(|word| {
+                let mut all = AuditAction::ALL.into_iter();
+                all.find(|action| action.as_str() == word)
+            }),
             sort: field("sort"),
             after: field("after"),
         }
@@ -355,7 +371,7 @@ impl Selection {
     pub(super) fn address<'a>(&'a self, route: &'a Route) -> Address<'a> {
         Address {
             route,
-            pairs: self.pairs()[..8].to_vec(),
+            pairs: self.pairs()[..SORT].to_vec(),
             sort: &self.sort,
         }
     }
@@ -374,7 +390,7 @@ impl Selection {
     }
 
     /// The names and values of an address that says the same, but for the place in the list.
-    pub(super) fn pairs(&self) -> [(&'static str, &str); 9] {
+    pub(super) fn pairs(&self) -> [(&'static str, &str); SORT + 1] {
         [
             ("period", self.period.map_or("", Period::as_str)),
             ("until", &self.until),
@@ -384,14 +400,49 @@ impl Selection {
             ("provider", &self.provider),
             ("client", &self.client),
             ("status", self.status.map_or("", Status::as_str)),
+            ("tool", &self.tool),
+            ("server", &self.server),
+            ("action", self.action.map_or("", AuditAction::as_str)),
             ("sort", &self.sort),
         ]
+    }
+
+    /// The names and values of an address that has the same time, and nothing else.
+    pub(super) fn times(&self) -> Vec<(&'static str, &str)> {
+        self.pairs()[..TIMES].to_vec()
+    }
+
+    /// The same, narrowed by one value more.
+    pub(super) fn with<'a>(
+        &'a self,
+        name: &'static str,
+        value: &'a str,
+    ) -> Vec<(&'static str, &'a str)> {
+        let mut pairs = self.pairs().to_vec();
+        for pair in pairs.iter_mut().filter(|pair| pair.0 == name) {
+            pair.1 = value;
+        }
+        pairs
+    }
+
+    /// Whether a tool is one of those that it names.
+    pub(super) fn has_tool(&self, name: &str) -> bool {
+        let offers = || server_of(name) == Some(self.server.as_str());
+        (self.tool.is_empty() || self.tool == name) && (self.server.is_empty() || offers())
+    }
+
+    /// Whether these are the model, provider and client that it names.
+    pub(super) fn has_route(&self, model: &str, provider: &str, client: &str) -> bool {
+        let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+        is(&self.model, model) && is(&self.provider, provider) && is(&self.client, client)
     }
 
     /// Whether anything but the time is narrowed.
     pub(super) fn narrows(&self) -> bool {
         let pairs = self.pairs();
-        pairs[2..8].iter().any(|(_, value)| !value.is_empty())
+        pairs[TIMES..SORT]
+            .iter()
+            .any(|(_, value)| !value.is_empty())
     }
 }
 
@@ -403,6 +454,9 @@ pub(super) struct Choices {
     pub(super) models: Vec<String>,
     pub(super) providers: Vec<String>,
     pub(super) clients: Vec<String>,
+    pub(super) tools: Vec<String>,
+    /// MCP servers.
+    pub(super) servers: Vec<String>,
 }
 
 /// `/ui/logs/`
@@ -465,12 +519,10 @@ pub(super) struct Tool {
     pub(super) users: Vec<String>,
 }
 
-impl Tool {
-    /// The MCP server that offers it, by the way in which clients name such tools.
-    pub(super) fn server(&self) -> Option<&str> {
-        let (server, tool) = self.name.strip_prefix("mcp__")?.split_once("__")?;
-        (!server.is_empty() && !tool.is_empty()).then_some(server)
-    }
+/// The MCP server that offers a tool, by the way in which clients name such tools.
+pub(super) fn server_of(tool: &str) -> Option<&str> {
+    let (server, tool) = tool.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty() && !tool.is_empty()).then_some(server)
 }
 
 /// A session and its calls by tool, most calls first.
@@ -600,22 +652,44 @@ pub(super) struct Health {
 /// `/ui/models/`
 #[derive(Clone, Debug)]
 pub(super) struct Models {
-    pub(super) period: Period,
-    /// By what a table is ordered.
-    pub(super) sort: String,
+    /// Whose requests the providers' figures are of.
+    pub(super) whose: Whose,
+    pub(super) selection: Selection,
     pub(super) admin: bool,
     pub(super) rows: Vec<Model>,
     /// By provider's id, in the order of the document.
     pub(super) health: Vec<Health>,
+    pub(super) choices: Choices,
 }
 
 /// `/ui/audit/`
 #[derive(Clone, Debug)]
 pub(super) struct Audit {
+    pub(super) selection: Selection,
     pub(super) rows: Vec<AuditEntry>,
-    /// Where the next page begins, and whether this one is a later one.
+    /// Where the next page begins.
     pub(super) next: Option<String>,
-    pub(super) later: bool,
+    pub(super) choices: Choices,
+}
+
+/// What an entry of the audit trail says that somebody did.
+pub(super) const fn done(action: AuditAction) -> &'static str {
+    match action {
+        AuditAction::ViewedCapture => "opened texts",
+        AuditAction::Exported => "exported",
+        AuditAction::Erased => "erased",
+        AuditAction::Repriced => "put other prices on requests",
+        AuditAction::ConfigChanged => "changed the configuration",
+    }
+}
+
+/// Who did it: the login of then, or what stands for nobody's.
+pub(super) fn doer(entry: &AuditEntry) -> &str {
+    if entry.login.is_empty() {
+        &entry.who
+    } else {
+        &entry.login
+    }
 }
 
 /// `/ui/access/`

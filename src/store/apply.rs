@@ -293,7 +293,8 @@ impl<'t> Batch<'t> {
         if !self.tools.is_empty() {
             let mut hourly = write.open_table(schema::TOOLS_HOURLY)?;
             for (key, counters) in &self.tools {
-                let parts = (key.hour, key.user.as_str(), key.tool.as_str());
+                let called = key.called();
+                let parts = (key.hour, key.user.as_str(), called.as_str());
                 let mut row = hourly
                     .get(parts)?
                     .map_or_else(ToolCounters::default, |row| {

@@ -59,7 +59,7 @@ pub use snapshot::{Copied, Snapshot, SnapshotError, rebuild};
 pub use summary::{Session, User, failed};
 pub use trail::{AuditAction, AuditEntry, ConfigOrigin, ConfigVersion};
 pub use usage::{
-    Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, UsageKey, UsageRow,
+    Counters, Estimated, Histogram, StatusClass, ToolCounters, ToolKey, ToolRow, UsageKey, UsageRow,
 };
 pub use writer::{Stats, Writer};
 

@@ -11,7 +11,7 @@ use super::reprice::{Pricer, RepriceScope, Repriced};
 use super::schema::{self, Facet, HourlyParts};
 use super::summary::{Session, User};
 use super::usage::{
-    Counters, Estimated, ToolCounters, ToolKey, UsageKey, UsageRow, add, add_usage, part,
+    Counters, Estimated, ToolCounters, ToolKey, ToolRow, UsageKey, UsageRow, add, add_usage, part,
 };
 use super::{AuditEntry, ConfigVersion, Files, Store, captures, postings};
 use crate::record::{Capture, CostState, Record, RequestId, SessionId, Timestamp, Usage};
@@ -328,25 +328,25 @@ impl Store {
         })
     }
 
-    /// Goes through the hourly counters of tool calls in the same way: hour, user, tool, counters.
+    /// Goes through the hourly counters of tool calls in the same way.
     pub fn fold_tools(
         &self,
         from_hour: u32,
         to_hour: u32,
         user: Option<&str>,
-        mut each: impl FnMut(u32, &str, &str, &ToolCounters),
+        mut each: impl FnMut(&ToolRow<'_>, &ToolCounters),
     ) -> Result<(), ReadError> {
         self.files.main.read(|read| {
             let hourly = read.open_table(schema::TOOLS_HOURLY)?;
             let user = user.map(part);
             for row in hourly.range((from_hour, "", "")..)? {
                 let (key, value) = row?;
-                let (hour, owner, tool) = key.value();
-                if hour > to_hour {
+                let parts = ToolRow::of(key.value());
+                if parts.hour > to_hour {
                     break;
                 }
-                if user.is_none_or(|user| user == owner) {
-                    each(hour, owner, tool, &ToolCounters::from_row(value.value()));
+                if user.is_none_or(|user| user == parts.user) {
+                    each(&parts, &ToolCounters::from_row(value.value()));
                 }
             }
             Ok(())
@@ -360,27 +360,11 @@ impl Store {
         to_hour: u32,
         user: Option<&str>,
     ) -> Result<Vec<(ToolKey, ToolCounters)>, ReadError> {
-        self.files.main.read(|read| {
-            let hourly = read.open_table(schema::TOOLS_HOURLY)?;
-            let user = user.map(part);
-            let mut rows = Vec::new();
-            for row in hourly.range((from_hour, "", "")..)? {
-                let (key, value) = row?;
-                let (hour, owner, tool) = key.value();
-                if hour > to_hour {
-                    break;
-                }
-                if user.is_none_or(|user| user == owner) {
-                    let key = ToolKey {
-                        hour,
-                        user: owner.to_owned(),
-                        tool: tool.to_owned(),
-                    };
-                    rows.push((key, ToolCounters::from_row(value.value())));
-                }
-            }
-            Ok(rows)
-        })
+        let mut rows = Vec::new();
+        self.fold_tools(from_hour, to_hour, user, |row, counters| {
+            rows.push((row.to_key(), *counters));
+        })?;
+        Ok(rows)
     }
 
     /// The running totals since the store was created, by full key (hour 0): what `/metrics` shows.
@@ -455,17 +439,39 @@ impl Store {
         cursor: Option<RequestId>,
         limit: usize,
     ) -> Result<Page<AuditEntry>, ReadError> {
+        self.audit_of(cursor, None, limit, |_| true)
+    }
+
+    /// Those entries of the audit trail that match and were not written before `from`, newest first, at most `limit`. A search
+    /// that finds little pauses: there may be fewer, even none, although `next` is set.
+    pub fn audit_of(
+        &self,
+        cursor: Option<RequestId>,
+        from: Option<Timestamp>,
+        limit: usize,
+        matches: impl Fn(&AuditEntry) -> bool,
+    ) -> Result<Page<AuditEntry>, ReadError> {
+        const SEARCHED: usize = 20_000;
+        /// Entries of one moment may be written in any order.
+        const MOMENT: u64 = 60_000;
         self.files.main.read(|read| {
             let audit = read.open_table(schema::AUDIT)?;
             let most = cursor.map_or(u128::MAX, |cursor| cursor.0);
             let mut items = Vec::new();
-            for row in audit.range(..=most)?.rev() {
+            for (searched, row) in audit.range(..=most)?.rev().enumerate() {
                 let (id, entry) = row?;
-                if items.len() == limit {
+                if items.len() == limit || searched == SEARCHED {
                     let next = Some(RequestId(id.value()));
                     return Ok(Page { items, next });
                 }
-                items.push(decode("audit", entry.value())?);
+                let entry: AuditEntry = decode("audit", entry.value())?;
+                let at = entry.at;
+                if from.is_some_and(|from| at.0.saturating_add(MOMENT) < from.0) {
+                    break;
+                }
+                if from.is_none_or(|from| at >= from) && matches(&entry) {
+                    items.push(entry);
+                }
             }
             Ok(Page { items, next: None })
         })

@@ -69,7 +69,7 @@ pub(super) const USAGE_HOURLY: TableDefinition<'_, HourlyParts<'static>, Packed>
 /// The same without the hour, since the database was created; never pruned.
 pub(super) const USAGE_TOTALS: TableDefinition<'_, UsageParts<'static>, Packed> =
     TableDefinition::new("usage_totals");
-/// (hour, user, tool) → counters (varints).
+/// (hour, user, tool with what else it is told apart by) → counters (varints).
 pub(super) const TOOLS_HOURLY: TableDefinition<'_, (u32, &str, &str), Packed> =
     TableDefinition::new("tools_hourly");
 /// (provider, upstream id) → (owner, milliseconds since 1970).

@@ -496,6 +496,68 @@ pub struct ToolKey {
     pub user: String,
     /// The tool's name.
     pub tool: String,
+    /// The model as configured; empty when none was found, and in rows of older gateways.
+    pub model: String,
+    /// The provider's id; empty likewise.
+    pub provider: String,
+    /// The client's short name; empty likewise.
+    pub client: String,
+}
+
+/// A row of tool calls as it is read, without a copy of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolRow<'a> {
+    /// Hours since 1970 in which the request began.
+    pub hour: u32,
+    /// The stable key of the caller.
+    pub user: &'a str,
+    /// The tool's name.
+    pub tool: &'a str,
+    /// The model as configured; empty when none was found, and in rows of older gateways.
+    pub model: &'a str,
+    /// The provider's id; empty likewise.
+    pub provider: &'a str,
+    /// The client's short name; empty likewise.
+    pub client: &'a str,
+}
+
+/// What stands between the parts of [`ToolKey::called`].
+const BETWEEN: char = '\u{1f}';
+
+impl ToolKey {
+    /// The last part of its key in the table: the tool, and behind it in whose answer it was called and for which client.
+    pub(super) fn called(&self) -> String {
+        let parts = [&*self.tool, &self.model, &self.provider, &self.client];
+        parts.join(BETWEEN.encode_utf8(&mut [0; 4]))
+    }
+}
+
+impl<'a> ToolRow<'a> {
+    /// The parts of a key in the table. Rows of older gateways have the tool alone.
+    pub(super) fn of((hour, user, called): (u32, &'a str, &'a str)) -> Self {
+        let mut parts = called.split(BETWEEN);
+        let mut next = || parts.next().unwrap_or("");
+        Self {
+            hour,
+            user,
+            tool: next(),
+            model: next(),
+            provider: next(),
+            client: next(),
+        }
+    }
+
+    /// With a copy of its key.
+    pub(super) fn to_key(self) -> ToolKey {
+        ToolKey {
+            hour: self.hour,
+            user: self.user.to_owned(),
+            tool: self.tool.to_owned(),
+            model: self.model.to_owned(),
+            provider: self.provider.to_owned(),
+            client: self.client.to_owned(),
+        }
+    }
 }
 
 /// What is counted of tool calls.
@@ -520,11 +582,17 @@ pub struct ToolCounters {
 impl ToolCounters {
     /// What a finished record adds, tool by tool.
     pub fn of(record: &Record) -> impl Iterator<Item = (ToolKey, Self)> + '_ {
-        record.tools.iter().map(|tool| {
+        // Names come from strangers: none may look like two.
+        let whole = |text: &str| part(text).replace(BETWEEN, "\u{fffd}");
+        let known = move |text: Option<&str>| whole(text.unwrap_or(""));
+        record.tools.iter().map(move |tool| {
             let key = ToolKey {
                 hour: record.started.hour(),
                 user: part(&record.who.user).to_owned(),
-                tool: part(&tool.name).to_owned(),
+                tool: whole(&tool.name),
+                model: known(record.model.as_deref()),
+                provider: known(record.provider.as_deref()),
+                client: whole(&record.client.name),
             };
             let counters = Self {
                 calls: u64::from(tool.result_error.is_none()),

@@ -92,6 +92,23 @@ async fn tools_are_added_up() {
         (&json!(1), &json!(64))
     );
     assert_eq!(told["total"]["calls"], 1);
+
+    let told = house
+        .told("/aperture/tools?group_by=provider,model,client,tool")
+        .await;
+    let row = &told["rows"][0];
+    for (name, value) in [
+        ("provider", "anthropic"),
+        ("model", "claude-haiku-4-5"),
+        ("client", "claude-code"),
+        ("tool", "bobs-tool"),
+    ] {
+        assert_eq!(row[name], value);
+        let told = house.told(&format!("/aperture/tools?{name}={value}")).await;
+        assert_eq!(told["total"]["calls"], 1, "{name}");
+        let told = house.told(&format!("/aperture/tools?{name}=other")).await;
+        assert_eq!(told["total"]["calls"], 0, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -100,7 +117,7 @@ async fn tables_have_a_column_for_every_name() {
     for path in [
         "usage?group_by=day,hour,user,provider,model,client,endpoint,status_class,end,cost_state&",
         "usage?",
-        "tools?group_by=day,hour,user,tool&",
+        "tools?group_by=day,hour,user,provider,model,client,tool&",
         "sessions?",
         "requests?",
     ] {
@@ -278,6 +295,12 @@ async fn what_cannot_be_answered_is_refused_with_what_is_allowed() {
         ("requests?limit=0", 400, "query.limit", "from 1 to 500"),
         ("requests?limit=501", 400, "query.limit", "from 1 to 500"),
         ("requests?cursor=1", 400, "query.cursor", "page before"),
+        (
+            "config/history?before=0",
+            400,
+            "query.before",
+            "number of a version",
+        ),
         ("requests?session=1", 400, "query.session", "ses_"),
         ("requests?model=a&model=b", 400, "query.model", "twice"),
         ("requests?q=%ff", 400, "query.q", "UTF-8"),

@@ -65,12 +65,13 @@ async fn another_user_never_sees_a_word_of_bobs_data() {
                 "user" => vec!["bob%40example.com", "user%3Abob", "carol@example.com"],
                 "q" => vec!["bobs", "00000b0b", "ses_00000000000000000000000000000b0b"],
                 "session" => vec!["ses_00000000000000000000000000000b0b"],
-                "group_by" => vec!["user", "user,model,client", "tool", "user,tool"],
+                "group_by" => vec!["user", "user,model,client", "tool", "user,model,tool"],
                 "format" => vec!["csv", "json"],
                 "cursor" => vec!["req_ffffffffffffffffffffffffffffffff"],
                 "model" => vec!["claude-haiku-4-5"],
                 "provider" => vec!["anthropic"],
                 "client" => vec!["claude-code"],
+                "tool" => vec!["bobs-tool"],
                 "end" => vec!["upstream_error"],
                 "status_class" => vec!["5xx"],
                 "from" => vec!["2026-11-22"],
@@ -238,4 +239,17 @@ async fn reading_anothers_texts_and_taking_tables_along_is_in_the_audit_trail() 
     let told = house.told("/aperture/audit").await;
     assert_eq!(told["entries"].as_array().unwrap().len(), 5);
     assert_eq!(told["entries"][4]["action"], "viewed_capture");
+    for (query, count) in [
+        ("user=dora@example.com", 5),
+        ("user=host", 0),
+        ("action=exported", 4),
+        ("action=viewed_capture&limit=1", 1),
+        ("action=erased", 0),
+        ("from=2026-11-23", 5),
+        ("to=2026-11-23", 0),
+        ("from=2026-11-24", 0),
+    ] {
+        let told = house.told(&format!("/aperture/audit?{query}")).await;
+        assert_eq!(told["entries"].as_array().unwrap().len(), count, "{query}");
+    }
 }

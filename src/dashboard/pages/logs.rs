@@ -17,7 +17,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Sessions) -> Markup
         link(&Route::Logs, &pairs)
     };
     let fields = [
-        Field::Text,
+        Field::Text("Text or id", "words of a title, a tool, an id"),
         Field::Time,
         Field::User,
         Field::Model,

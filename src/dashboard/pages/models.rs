@@ -2,10 +2,10 @@
 
 use crate::dashboard::{
     chart, format,
-    layout::{self, Frame},
-    order::{self, Address, Column},
+    layout::{self, Field, Frame},
+    order::{self, Column},
     route::{Route, link},
-    view::{Health, Model, Models, Period, Rates},
+    view::{Health, Model, Models, Rates, Whose},
 };
 use maud::{Markup, html};
 
@@ -74,19 +74,36 @@ fn rate(model: &Model, of: fn(&Rates) -> Option<u64>) -> Option<u64> {
 }
 
 /// The page.
-pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Models) -> Markup {
+pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Models) -> Markup {
+    let selection = &view.selection;
     let unpriced = view
         .rows
         .iter()
         .filter(|model| model.rates.is_none())
         .count() as u64;
+    let fields = [
+        Field::Text("Name", "part of a model's or provider's name"),
+        Field::Model,
+        Field::Provider,
+        Field::User,
+        Field::Client,
+    ];
     html! {
         div.heading {
             h1 { "Models" }
             p.whose { @if view.admin { "all that are configured" } @else { "what you may use" } }
         }
+        details.narrow open[selection.narrows()] {
+            summary { "Filter" }
+            (layout::filters(&Route::Models, selection, &view.choices, &fields))
+        }
         @if view.rows.is_empty() {
-            @if view.admin {
+            @if selection.narrows() {
+                p.nothing {
+                    "No model is as the filter says. "
+                    a href=(link(&Route::Models, &selection.times())) { "Without the filter" }
+                }
+            } @else if view.admin {
                 p.nothing { "No provider with models is configured yet. " a href=(Route::Settings.path()) { "Settings" } " is the place to add one." }
             } @else {
                 (layout::nothing("No grant opens a model for you. Ask an admin of this gateway."))
@@ -105,25 +122,28 @@ pub(in crate::dashboard) fn render(_frame: &Frame<'_>, view: &Models) -> Markup 
         section {
             div.heading.low {
                 h2 { "How the providers do" }
-                p.whose { @if view.admin { "everyone's requests" } @else { "your requests" } }
-                nav.periods aria-label="Period" {
-                    @for choice in Period::ALL {
-                        a href=(link(&Route::Models, &[("period", choice.as_str()), ("sort", &view.sort)]))
-                            aria-current=[(choice == view.period).then_some("true")] { (choice.label()) }
+                p.whose {
+                    @match &view.whose {
+                        Whose::Own => "your requests",
+                        Whose::Everyone => "everyone's requests",
+                        Whose::Person(login) => { "requests of " bdi { (format::clip(login, 60)) } }
                     }
                 }
+                (layout::periods(selection, &Route::Models, frame.now))
             }
-            @if view.health.is_empty() {
-                (layout::nothing("No request reached a provider in this period."))
-            } @else {
+            @if !view.health.is_empty() {
                 (health(view))
+            } @else if selection.narrows() {
+                (layout::nothing("No request that reached a provider in this period is as the filter says."))
+            } @else {
+                (layout::nothing("No request reached a provider in this period."))
             }
         }
     }
 }
 
 fn health(view: &Models) -> Markup {
-    let address = address(view);
+    let address = view.selection.address(&Route::Models);
     let word = |health: &Health| match chart::share(health.failed, health.requests, 1_000) {
         0..10 => ("state good", "well"),
         10..100 => ("state half", "some failures"),
@@ -157,17 +177,8 @@ fn permille(part: u64, whole: u64) -> String {
     format!("{}.{} %", share / 10, share % 10)
 }
 
-/// The page's own address.
-fn address(view: &Models) -> Address<'_> {
-    Address {
-        route: &Route::Models,
-        pairs: vec![("period", view.period.as_str())],
-        sort: &view.sort,
-    }
-}
-
 fn table(view: &Models) -> Markup {
-    let address = address(view);
+    let address = view.selection.address(&Route::Models);
     // Whom it is open to is for admins.
     let heads: Vec<Column<Model>> = MODELS
         .into_iter()

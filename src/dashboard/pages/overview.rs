@@ -6,7 +6,7 @@ use crate::dashboard::{
     layout::{self, Field, Frame},
     order::{self, Address, Column as Head},
     route::{Route, link},
-    view::{Bar, Overview, Part, Period, Session, Totals, Whose},
+    view::{Bar, Overview, Part, Period, Selection, Session, Totals, Whose},
 };
 use maud::{Markup, html};
 
@@ -39,18 +39,27 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
     ];
     let selection = &view.selection;
     let address = selection.address(&route);
-    let live = link(
-        &Route::Live,
-        &[match &view.whose {
-            Whose::Own | Whose::Everyone => ("", ""),
-            Whose::Person(login) => ("user", login),
-        }],
-    );
+    // One person's page is the filter by that person, so that another one can be chosen from it.
+    let narrowed = match &view.whose {
+        Whose::Own | Whose::Everyone => selection.clone(),
+        Whose::Person(login) => Selection {
+            user: login.clone(),
+            ..selection.clone()
+        },
+    };
+    // What is active is so now, whatever the period.
+    let present = Selection {
+        period: None,
+        until: String::new(),
+        sort: String::new(),
+        ..narrowed.clone()
+    };
+    let live = link(&Route::Live, &present.pairs());
     html! {
         (layout::heading("Overview", &view.whose, Some((selection, &route)), frame.now))
         details.narrow open[selection.narrows()] {
             summary { "Filter" }
-            (layout::filters(&route, selection, &view.choices, &fields))
+            (layout::filters(&Route::Overview, &narrowed, &view.choices, &fields))
         }
         @if view.whose == Whose::Everyone {
             p.aside { a href=(Route::Person(frame.caller.login.to_string()).path()) { "Only your own" } }
@@ -60,7 +69,7 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Overview) -> Markup
             p.prose {
                 @if selection.narrows() {
                     "Nothing in this period is as the filter says. "
-                    a href=(link(&route, &selection.pairs()[..2])) { "Without the filter" }
+                    a href=(link(&route, &selection.times())) { "Without the filter" }
                 } @else {
                     "No request has ended in this period. "
                     a href=(Route::Connect.path()) { "Connect" } " shows how to point a client at this gateway, and "

@@ -5,8 +5,8 @@ use crate::dashboard::{
     format,
     layout::{self, Field, Frame},
     order::{self, Column as Head},
-    route::Route,
-    view::{Period, Tool, Tools},
+    route::{Route, link},
+    view::{Period, Selection, Tool, Tools, server_of},
 };
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -39,29 +39,44 @@ pub(in crate::dashboard) fn render(frame: &Frame<'_>, view: &Tools) -> Markup {
     let errors: u64 = view.rows.iter().map(|tool| tool.errors).sum();
     let selection = &view.selection;
     let servers = servers(&view.rows);
+    let fields = [
+        Field::User,
+        Field::Tool,
+        Field::Server,
+        Field::Model,
+        Field::Provider,
+        Field::Client,
+    ];
     html! {
         (layout::heading("Tool use", &view.whose, Some((selection, &Route::Tools)), frame.now))
-        @if !view.choices.users.is_empty() {
-            details.narrow open[!selection.user.is_empty()] {
-                summary { "Filter" }
-                (layout::filters(&Route::Tools, selection, &view.choices, &[Field::User]))
-            }
+        details.narrow open[selection.narrows()] {
+            summary { "Filter" }
+            (layout::filters(&Route::Tools, selection, &view.choices, &fields))
         }
         @if view.rows.is_empty() {
             p.nothing {
-                "No tool was called in this period. Calls appear here when a model asks for one: agents do so by themselves."
+                @if selection.narrows() {
+                    "No call in this period is as the filter says. "
+                    a href=(link(&Route::Tools, &selection.times())) { "Without the filter" }
+                } @else {
+                    "No tool was called in this period. Calls appear here when a model asks for one: agents do so by themselves."
+                }
             }
         } @else {
             div.columns {
                 div.charts.one { (histogram(view, calls, errors)) }
-                @if !servers.is_empty() { section.flush { h2 { "MCP servers" } (mcp(&servers)) } }
+                @if !servers.is_empty() { section.flush { h2 { "MCP servers" } (mcp(&servers, selection)) } }
             }
             section { h2 { "Tools" } (tools(view, calls)) }
         }
         section {
             h2 { "By session" }
             @if view.sessions.is_empty() {
-                (layout::nothing("No recent session called a tool."))
+                (layout::nothing(if selection.narrows() {
+                    "No recent session has calls that are as the filter says."
+                } else {
+                    "No recent session called a tool."
+                }))
             } @else {
                 (sessions(frame, view))
             }
@@ -85,7 +100,7 @@ fn tools(view: &Tools, calls: u64) -> Markup {
             &html! {
                 @for tool in order::rows("tools", heads, &address, &view.rows) {
                     tr {
-                        td.main { bdi.tool { (format::clip(&tool.name, 80)) } }
+                        td.main { (narrowing(&view.selection, "tool", &tool.name)) }
                         td.num { (format::count(tool.calls)) }
                         td.num.opt { (chart::share(tool.calls, calls, 100)) " %" }
                         td.opt.graph { (chart::meter(tool.calls, largest)) }
@@ -120,7 +135,7 @@ fn failing(errors: u64, calls: u64) -> Markup {
 fn servers(tools: &[Tool]) -> BTreeMap<&str, (u64, u64, u64)> {
     let mut servers: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for tool in tools {
-        if let Some(server) = tool.server() {
+        if let Some(server) = server_of(&tool.name) {
             let (calls, errors, count) = servers.entry(server).or_default();
             *calls += tool.calls;
             *errors += tool.errors;
@@ -130,7 +145,14 @@ fn servers(tools: &[Tool]) -> BTreeMap<&str, (u64, u64, u64)> {
     servers
 }
 
-fn mcp(servers: &BTreeMap<&str, (u64, u64, u64)>) -> Markup {
+/// A name that leads to the page of it alone.
+fn narrowing(selection: &Selection, field: &'static str, name: &str) -> Markup {
+    html! {
+        a.name href=(link(&Route::Tools, &selection.with(field, name))) { bdi.tool { (format::clip(name, 80)) } }
+    }
+}
+
+fn mcp(servers: &BTreeMap<&str, (u64, u64, u64)>, selection: &Selection) -> Markup {
     layout::table(
         "MCP servers",
         &html! {
@@ -142,7 +164,7 @@ fn mcp(servers: &BTreeMap<&str, (u64, u64, u64)>) -> Markup {
         &html! {
             @for (server, (calls, errors, tools)) in servers {
                 tr {
-                    td.main { bdi.tool { (format::clip(server, 80)) } }
+                    td.main { (narrowing(selection, "server", server)) }
                     td.num { (format::count(*tools)) }
                     td.num { (format::count(*calls)) }
                     td.num { (failing(*errors, *calls)) }

@@ -11,7 +11,7 @@ use super::{
     sums, talk,
     view::{
         Access, Adoption, Audit, Choices, Model, Models, Overview, Period, Rates, Selection,
-        Session, SessionPage, SessionRequests, Sessions, Tools, Totals, Whose,
+        Session, SessionPage, SessionRequests, Sessions, Tools, Totals, Whose, doer,
     },
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     record::{Capture, Record, RequestId, SessionId, Timestamp},
     store::{self, AuditAction, AuditEntry, ReadError, Store, Writer},
 };
-use read::{Used, active, failures, health, logins, mine, session, tool_sessions};
+use read::{Called, Used, active, failures, health, logins, mine, session, tool_sessions};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -35,6 +35,10 @@ const CHILDREN_SHOWN: usize = 50;
 /// Requests of one page of a conversation.
 const TURNS_SHOWN: usize = 20;
 const AUDIT_SHOWN: usize = 100;
+/// Who did it when it was the command line.
+const HOST: &str = "host";
+/// Tools and MCP servers that a filter lists.
+const OFFERED: usize = 200;
 
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -159,13 +163,13 @@ impl Source {
             } else {
                 Vec::new()
             };
-            offer(&mut choices, &used, logins.into_values());
+            offer(&mut choices, &used.clients, logins.into_values());
             Ok(Overview {
                 bars: sums::bars(&used.rows, period, end),
                 before: Totals::sum(before.rows.iter().map(|row| &row.totals)),
                 models: sums::models(&used.rows),
                 people,
-                active: active(store, &scope, now)?,
+                active: active(store, &scope, &selection, now)?,
                 errors: failures(store, &scope, &selection, now)?,
                 whose: scope.whose,
                 selection,
@@ -179,10 +183,12 @@ impl Source {
     pub(in crate::dashboard) async fn active(
         &self,
         scope: &Scope,
+        selection: Selection,
         now: Timestamp,
     ) -> Result<Vec<Session>, Error> {
         let scope = scope.clone();
-        self.read(move |store| active(store, &scope, now)).await
+        self.read(move |store| active(store, &scope, &selection, now))
+            .await
     }
 
     /// `/ui/logs/`
@@ -200,7 +206,7 @@ impl Source {
             let page = store.sessions(&asked, cursor, SESSIONS_SHOWN)?;
             let all = Selection::default();
             let used = Used::read(store, &scope, &all, Period::Week, now)?;
-            offer(&mut choices, &used, logins(store)?.into_values());
+            offer(&mut choices, &used.clients, logins(store)?.into_values());
             Ok(Sessions {
                 rows: mine(&scope, page.items).map(session).collect(),
                 next: page.next.map(|id| id.to_string()),
@@ -339,11 +345,15 @@ impl Source {
         let scope = scope.clone();
         self.read(move |store| {
             let (period, end) = (selection.period(), selection.end(now));
-            let rows = read::tools(store, &scope, period, end)?;
+            let called = Called::read(store, &scope, &selection, period, end)?;
             let logins = logins(store)?;
-            let (bars, rows) = sums::tools(&rows, &logins, period, end);
+            let (bars, rows) = sums::tools(&called.rows, &logins, period, end);
             let sessions = tool_sessions(store, &scope, &selection, now)?;
-            offer(&mut choices, &Used::default(), logins.into_values());
+            offer(&mut choices, &called.clients, logins.into_values());
+            let tools = called.tools.iter().take(OFFERED);
+            choices.tools = tools.map(ToString::to_string).collect();
+            let servers = called.servers().into_iter().take(OFFERED);
+            choices.servers = servers.map(str::to_owned).collect();
             Ok(Tools {
                 bars,
                 rows,
@@ -373,7 +383,7 @@ impl Source {
                 users.map(|user| (user.user, user.first)).collect();
             let logins = logins(store)?;
             let (bars, models, people) = sums::adoption(&used.rows, &logins, period, end);
-            offer(&mut choices, &used, logins.into_values());
+            offer(&mut choices, &used.clients, logins.into_values());
             Ok(Adoption {
                 whose: scope.whose,
                 bars,
@@ -393,32 +403,68 @@ impl Source {
         &self,
         scope: &Scope,
         selection: Selection,
-        rows: Vec<Model>,
+        mut choices: Choices,
+        admin: bool,
+        mut rows: Vec<Model>,
         now: Timestamp,
     ) -> Result<Models, Error> {
         let scope = scope.clone();
         self.read(move |store| {
-            let period = selection.period();
+            let (period, end) = (selection.period(), selection.end(now));
+            let (health, clients) = health(store, &scope, &selection, period, end)?;
+            offer(&mut choices, &clients, logins(store)?.into_values());
+            let text = selection.text.to_lowercase();
+            rows.retain(|row| {
+                let names = [&row.name, &row.provider, &row.provider_name];
+                let found = |name: &&String| name.to_lowercase().contains(&text);
+                // Whoever asked, a model is what it is.
+                selection.has_route(&row.name, &row.provider, &selection.client)
+                    && names.iter().any(found)
+            });
             Ok(Models {
-                period,
-                sort: selection.sort,
-                admin: scope.whose.many(),
-                health: health(store, &scope, period, now)?,
+                whose: scope.whose,
+                selection,
+                admin,
                 rows,
+                health,
+                choices,
             })
         })
         .await
     }
 
     /// `/ui/audit/`
-    pub(in crate::dashboard) async fn trail(&self, after: &str) -> Result<Audit, Error> {
-        let cursor: Option<RequestId> = after.parse().ok();
+    pub(in crate::dashboard) async fn trail(
+        &self,
+        selection: Selection,
+        mut choices: Choices,
+        now: Timestamp,
+    ) -> Result<Audit, Error> {
         self.read(move |store| {
-            let page = store.audit(cursor, AUDIT_SHOWN)?;
+            let end = selection.end(now);
+            let from = selection
+                .period
+                .and_then(|period| period.starts(end).first().copied());
+            let text = selection.text.to_lowercase();
+            let matches = |entry: &AuditEntry| {
+                let texts = [&entry.subject, &entry.detail, &entry.login, &entry.who];
+                let found = |said: &&String| said.to_lowercase().contains(&text);
+                let acts = |action| entry.action == action;
+                (selection.user.is_empty() || doer(entry) == selection.user)
+                    && selection.action.is_none_or(acts)
+                    && (selection.until.is_empty() || entry.at <= end)
+                    && (text.is_empty() || texts.iter().any(found))
+            };
+            let cursor: Option<RequestId> = selection.after.parse().ok();
+            let page = store.audit_of(cursor, from, AUDIT_SHOWN, matches)?;
+            offer(&mut choices, &BTreeSet::new(), logins(store)?.into_values());
+            // The command line is somebody, too.
+            choices.users.push(HOST.to_owned());
             Ok(Audit {
                 rows: page.items,
                 next: page.next.map(|id| id.to_string()),
-                later: cursor.is_some(),
+                selection,
+                choices,
             })
         })
         .await
@@ -435,12 +481,16 @@ impl Source {
 }
 
 /// Completes what a page can be narrowed to; only admins choose among people.
-fn offer(choices: &mut Choices, used: &Used, logins: impl Iterator<Item = String>) {
+fn offer(
+    choices: &mut Choices,
+    clients: &BTreeSet<Arc<str>>,
+    logins: impl Iterator<Item = String>,
+) {
     if !choices.users.is_empty() {
         let logins: BTreeSet<String> = logins.collect();
         choices.users = logins.into_iter().collect();
     }
-    choices.clients = used.clients.iter().map(ToString::to_string).collect();
+    choices.clients = clients.iter().map(ToString::to_string).collect();
 }
 
 /// What is configured, for an admin, or what the caller may use: by the decision that lets requests through.

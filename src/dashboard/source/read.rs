@@ -6,7 +6,7 @@ use super::{REQUESTS_SHOWN, Scope};
 use crate::{
     dashboard::{
         sums::{Logins, Row, Texts, ToolRow},
-        view::{Health, Period, Selection, Session, SessionTools, Status, Totals},
+        view::{Health, Period, Selection, Session, SessionTools, Status, Totals, server_of},
     },
     record::{CostState, End, Record, RequestId, Timestamp},
     store::{self, Counters, ReadError, StatusClass, Store, UsageRow},
@@ -25,6 +25,8 @@ const ACTIVE_SEARCHED: usize = 200;
 const ACTIVE_SHOWN: usize = 20;
 const FAILURES_SHOWN: usize = 8;
 const TOOL_SESSIONS_SEARCHED: usize = 60;
+/// Of those, sessions whose requests are read.
+const TOOL_SESSIONS_READ: usize = 24;
 const TOOL_SESSIONS_SHOWN: usize = 8;
 
 /// Stable keys and the logins that they had last.
@@ -76,10 +78,7 @@ impl Used {
 }
 
 fn selected(selection: &Selection, row: &UsageRow<'_>) -> bool {
-    let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-    is(&selection.model, row.model)
-        && is(&selection.provider, row.provider)
-        && is(&selection.client, row.client)
+    selection.has_route(row.model, row.provider, row.client)
         && selection
             .status
             .is_none_or(|status| status.holds(row.class, row.end))
@@ -97,52 +96,80 @@ fn totals(row: &UsageRow<'_>, counters: &Counters) -> Totals {
     }
 }
 
-/// Tool calls of a period.
-pub(super) fn tools(
-    store: &Store,
-    scope: &Scope,
-    period: Period,
-    end: Timestamp,
-) -> Result<Vec<ToolRow>, ReadError> {
-    let mut rows = Vec::new();
-    let (mut users, mut tools) = (Texts::default(), Texts::default());
-    let hours = (period.first_hour(end), end.hour());
-    store.fold_tools(
-        hours.0,
-        hours.1,
-        scope.user(),
-        |hour, user, tool, counters| {
-            if counters.calls > 0 || counters.errors > 0 {
+/// The tool calls of a period as rows, and the tools and clients that have any.
+#[derive(Debug, Default)]
+pub(super) struct Called {
+    pub(super) rows: Vec<ToolRow>,
+    /// Before the selection narrows them, as the clients are.
+    pub(super) tools: BTreeSet<Arc<str>>,
+    pub(super) clients: BTreeSet<Arc<str>>,
+}
+
+impl Called {
+    pub(super) fn read(
+        store: &Store,
+        scope: &Scope,
+        selection: &Selection,
+        period: Period,
+        end: Timestamp,
+    ) -> Result<Self, ReadError> {
+        let mut rows = Vec::new();
+        let [mut users, mut tools, mut clients] = [(); 3].map(|()| Texts::default());
+        let hours = (period.first_hour(end), end.hour());
+        store.fold_tools(hours.0, hours.1, scope.user(), |row, counters| {
+            if counters.calls == 0 && counters.errors == 0 {
+                return;
+            }
+            let tool = tools.get(row.tool);
+            clients.get(row.client);
+            if selection.has_tool(row.tool)
+                && selection.has_route(row.model, row.provider, row.client)
+            {
                 rows.push(ToolRow {
-                    hour,
-                    user: users.get(user),
-                    tool: tools.get(tool),
+                    hour: row.hour,
+                    user: users.get(row.user),
+                    tool,
                     calls: counters.calls,
                     errors: counters.errors,
                     timed: counters.timed,
                     duration_ms: counters.duration_ms,
                 });
             }
-        },
-    )?;
-    Ok(rows)
+        })?;
+        Ok(Self {
+            rows,
+            tools: tools.names(),
+            clients: clients.names(),
+        })
+    }
+
+    /// The MCP servers of the tools.
+    pub(super) fn servers(&self) -> BTreeSet<&str> {
+        let tools = self.tools.iter();
+        tools.filter_map(|tool| server_of(tool)).collect()
+    }
 }
 
-/// How each provider did.
+/// How each provider did, and the clients that asked any before the selection narrows them.
 pub(super) fn health(
     store: &Store,
     scope: &Scope,
+    selection: &Selection,
     period: Period,
     end: Timestamp,
-) -> Result<Vec<Health>, ReadError> {
+) -> Result<(Vec<Health>, BTreeSet<Arc<str>>), ReadError> {
     let mut sums: BTreeMap<Arc<str>, (Health, Counters)> = BTreeMap::new();
-    let mut texts = Texts::default();
+    let [mut providers, mut clients] = [(); 2].map(|()| Texts::default());
     let hours = (period.first_hour(end), end.hour());
     store.fold_usage(hours.0, hours.1, scope.user(), |row, counters| {
         if row.provider.is_empty() || row.end == End::Refused {
             return;
         }
-        let (health, sum) = sums.entry(texts.get(row.provider)).or_default();
+        clients.get(row.client);
+        if !selected(selection, row) {
+            return;
+        }
+        let (health, sum) = sums.entry(providers.get(row.provider)).or_default();
         let broke = matches!(row.end, End::UpstreamError | End::Timeout);
         if broke || row.class == StatusClass::ServerError {
             health.failed += counters.requests;
@@ -158,7 +185,7 @@ pub(super) fn health(
         total: sum.total,
         ..health
     });
-    Ok(health.collect())
+    Ok((health.collect(), clients.names()))
 }
 
 /// A selection as the store's filter; without a period, of all times.
@@ -229,11 +256,13 @@ pub(super) fn mine(
 pub(super) fn active(
     store: &Store,
     scope: &Scope,
+    selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<Session>, ReadError> {
     let filter = store::Filter {
         from: Some(Timestamp(now.0.saturating_sub(ACTIVE_SEARCH))),
-        ..scope.filter()
+        to: None,
+        ..filter(scope, selection, None, now)
     };
     let late = store.sessions(&filter, None, ACTIVE_SEARCHED)?.items;
     let since = now.0.saturating_sub(ACTIVE);
@@ -280,32 +309,60 @@ pub(super) fn failures(
     Ok(found.into_values().rev().take(FAILURES_SHOWN).collect())
 }
 
-/// Late sessions that called tools, each with its calls by tool.
+/// Late sessions that called tools, each with its calls by tool; of those tools, models and clients that are selected.
 pub(super) fn tool_sessions(
     store: &Store,
     scope: &Scope,
     selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<SessionTools>, ReadError> {
-    let asked = filter(scope, selection, Some(selection.period()), now);
+    // The words of a tool's name find sessions that may have called it; whether they did, their requests say.
+    let words = [&*selection.text, &selection.tool, &selection.server].join(" ");
+    let asked = store::Filter {
+        text: Some(words).filter(|words| !words.trim().is_empty()),
+        ..filter(scope, selection, Some(selection.period()), now)
+    };
+    let told_apart = [
+        &selection.tool,
+        &selection.server,
+        &selection.model,
+        &selection.provider,
+        &selection.client,
+    ];
+    let narrowed = told_apart.iter().any(|wanted| !wanted.is_empty());
     let late = store.sessions(&asked, None, TOOL_SESSIONS_SEARCHED)?;
     let with_tools = mine(scope, late.items).filter(|session| session.tools > 0);
     let mut shown = Vec::new();
-    for found in with_tools.take(TOOL_SESSIONS_SHOWN) {
+    for found in with_tools.take(TOOL_SESSIONS_READ) {
+        if shown.len() == TOOL_SESSIONS_SHOWN {
+            break;
+        }
         let records = store.session_requests(found.id, None, REQUESTS_SHOWN)?;
         let mut calls: HashMap<String, u64> = HashMap::new();
-        for record in records.items {
-            if scope.holds(&record.who.user) {
-                let made = record.tools.into_iter();
-                for call in made.filter(|call| call.result_error.is_none()) {
-                    *calls.entry(call.name).or_default() += 1;
-                }
+        let counts = |record: &Record| {
+            let model = record.model.as_deref().unwrap_or("");
+            let provider = record.provider.as_deref().unwrap_or("");
+            scope.holds(&record.who.user)
+                && selection.has_route(model, provider, &record.client.name)
+        };
+        for record in records.items.into_iter().filter(counts) {
+            let made = record.tools.into_iter();
+            let made = made.filter(|call| call.result_error.is_none());
+            for call in made.filter(|call| selection.has_tool(&call.name)) {
+                *calls.entry(call.name).or_default() += 1;
+            }
+        }
+        let mut found = session(found);
+        if narrowed {
+            found.tools = calls.values().sum();
+            if calls.is_empty() {
+                continue;
             }
         }
         let mut calls: Vec<(String, u64)> = calls.into_iter().collect();
         calls.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         calls.truncate(12);
-        shown.push((session(found), calls));
+        shown.push((found, calls));
     }
     Ok(shown)
 }

@@ -1,5 +1,6 @@
 //! The pages over a real store: who sees what, what hostile texts do, and how pages look.
 
+mod filters;
 mod house;
 mod live;
 mod looks;

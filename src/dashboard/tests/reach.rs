@@ -124,6 +124,10 @@ async fn another_user_never_sees_a_word_of_bobs_data() {
         "status=upstream_error",
         "status=5xx&period=90d",
         "until=2026-11-23",
+        "tool=bobs-tool",
+        "tool=Bash&user=bob%40example.com",
+        "server=bobs",
+        "action=exported",
         "who=bob%40example.com",
         "session=ses_00000000000000000000000000000b0b",
     ] {

@@ -55,6 +55,10 @@ async fn a_request_is_seen_at_its_start_and_counted_at_its_end() {
     assert_eq!(store.usage(2, 9, None).unwrap(), []);
     let tools = store.tools(1, 1, None).unwrap();
     assert_eq!((tools[0].0.tool.as_str(), tools[0].1.calls), ("Bash", 1));
+    let (key, _) = &tools[0];
+    assert_eq!(Some(key.model.as_str()), done.model.as_deref());
+    assert_eq!(Some(key.provider.as_str()), done.provider.as_deref());
+    assert_eq!(key.client, done.client.name);
     let totals = store.totals().unwrap();
     assert_eq!((totals.requests, totals.sessions, totals.users), (1, 1, 1));
     assert_eq!(store.users().unwrap()[0].login, "alice@example.com");

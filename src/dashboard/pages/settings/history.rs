@@ -31,7 +31,7 @@ pub(in crate::dashboard) fn render(
                     &html! {
                         th.num scope="col" { "Version" }
                         th.most scope="col" { "What changed" }
-                        th scope="col" { "By" }
+                        th.opt scope="col" { "By" }
                         th.num.opt scope="col" { "Size" }
                         th.num scope="col" { "When" }
                     },
@@ -55,8 +55,9 @@ fn row(frame: &Frame<'_>, version: &Version, document: &Document) -> Markup {
             td.main {
                 a.name href=(Route::Version(version.number).path()) { (format::clip(&version.summary, 160)) }
                 @if current { " " span.role { "current" } }
+                p.sub.only-narrow { (maker(version)) }
             }
-            td { (maker(version)) }
+            td.opt { (maker(version)) }
             td.num.opt { (format::bytes(version.bytes as u64)) }
             td.num.when { (layout::moment(version.at, frame.now)) }
         }

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 pub enum Key {
     Tab,
     Enter,
+    Escape,
+    Shift,
     Control,
     Character(char),
 }
@@ -28,6 +30,8 @@ impl Key {
         match self {
             Self::Tab => '\u{e004}',
             Self::Enter => '\u{e007}',
+            Self::Escape => '\u{e00c}',
+            Self::Shift => '\u{e008}',
             Self::Control => '\u{e009}',
             Self::Character(c) => c,
         }

@@ -217,6 +217,7 @@ async fn filters_order_and_pages(tab: &Tab) {
         "logs/",
         "tool-use/?period=90d",
         "adoption/?period=90d",
+        "models/?period=90d",
     ] {
         filters(tab, path).await;
     }
@@ -234,9 +235,43 @@ async fn filters_order_and_pages(tab: &Tab) {
         &format!("{}?view=requests", session.trim_start_matches("/ui/")),
     )
     .await;
-    paging(tab, "http://ai/ui/logs/", "td.main a.name", 130).await;
+    let sessions =
+        "[...document.querySelectorAll('td.main a.name')].map((it) => it.getAttribute('href'))";
+    paging(tab, "http://ai/ui/logs/", sessions, 130).await;
     searching(tab).await;
+    the_audit_trail(tab).await;
     assert_eq!(tab.complaints().await, [""; 0]);
+}
+
+/// What admins did, of many days' worth: more than two pages, in any order, of one kind or by one person.
+async fn the_audit_trail(tab: &Tab) {
+    // Each is of somebody else, and the last one is waited for: the trail is written in its own time.
+    let () = tab
+        .run_async(
+            "const [many, done] = arguments;
+             const take = (n) => fetch(`/aperture/usage?format=csv&user=nobody-${n}@example.com`);
+             const last = async () => (await (await fetch('/aperture/audit?limit=1')).json()).entries[0]?.detail ?? '';
+             (async () => {
+               for (let n = 0; n < many; n += 10) await Promise.all([...Array(10).keys()].map((it) => take(n + it)));
+               await take('last');
+               while (!(await last()).includes('nobody-last@')) {}
+               done(null);
+             })();",
+            &[230.into()],
+        )
+        .await;
+    let details = "[...document.querySelectorAll('tbody td.muted')].map((it) => it.textContent)";
+    paging(tab, "http://ai/ui/audit/", details, 231).await;
+    order(tab, "audit/").await;
+    filters(tab, "audit/").await;
+    // An order stays from page to page.
+    tab.goto("http://ai/ui/audit/?sort=-audit.when").await;
+    let leads = tab.click("a[rel=next]");
+    tab.leads_on(leads).await;
+    let (sorted, query): (String, String) = tab
+        .eval("[document.querySelector('th[aria-sort]').ariaSort, location.search]")
+        .await;
+    assert_eq!(sorted, "ascending", "{query}");
 }
 
 /// Each choice of each filter is taken over at once, stands in the address, and comes off again.
@@ -337,7 +372,9 @@ async fn order(tab: &Tab, path: &str) {
             let state: String = tab.eval(&format!("{head}.ariaSort ?? 'none'")).await;
             let cells = format!(
                 "(() => {{ const th = {head}, at = [...th.parentElement.children].indexOf(th);
-                   return [...th.closest('table').tBodies[0].rows].map((row) => row.cells[at].textContent.trim()); }})()"
+                   // Moments are told as long ago as they are.
+                   const told = (cell) => cell.querySelector('time')?.dateTime ?? cell.textContent.trim();
+                   return [...th.closest('table').tBodies[0].rows].map((row) => told(row.cells[at])); }})()"
             );
             let cells: Vec<String> = tab.eval(&cells).await;
             seen.push((state, cells));
@@ -356,11 +393,9 @@ async fn order(tab: &Tab, path: &str) {
 }
 
 /// Older pages go on where the newer ended, and there is a way back.
-async fn paging(tab: &Tab, url: &str, rows: &str, all: usize) {
+async fn paging(tab: &Tab, url: &str, listed: &str, all: usize) {
     tab.goto(url).await;
-    let listed =
-        format!("[...document.querySelectorAll('{rows}')].map((it) => it.getAttribute('href'))");
-    let first: Vec<String> = tab.eval(&listed).await;
+    let first: Vec<String> = tab.eval(listed).await;
     let mut seen = first.clone();
     let mut pages = 1;
     while tab
@@ -369,7 +404,7 @@ async fn paging(tab: &Tab, url: &str, rows: &str, all: usize) {
     {
         let leads = tab.click("a[rel=next]");
         tab.leads_on(leads).await;
-        let more: Vec<String> = tab.eval(&listed).await;
+        let more: Vec<String> = tab.eval(listed).await;
         assert!(
             more.iter().all(|it| !seen.contains(it)),
             "a row is on two pages"
@@ -388,7 +423,7 @@ async fn paging(tab: &Tab, url: &str, rows: &str, all: usize) {
         let () = tab.run(click, &[]).await;
     };
     tab.leads_on(clicked).await;
-    assert_eq!(tab.eval::<Vec<String>>(&listed).await, first);
+    assert_eq!(tab.eval::<Vec<String>>(listed).await, first);
 }
 
 /// Text is looked for with Enter; what is not there is said so, with a way out.

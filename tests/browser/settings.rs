@@ -1,7 +1,7 @@
 //! The configuration, edited in the browser: mistakes are said while one types, what would lock the editor out is refused, a
 //! change of somebody else is met and merged, and an older version comes back.
 
-use super::{World, axe, chromium::ONE, chromium::Tab, pages::sound};
+use super::{World, axe, chromium::ONE, chromium::Tab, driver::Key, pages::Wrong, pages::sound};
 use serde_json::json;
 
 const PAGE: &str = "http://ai/ui/settings/";
@@ -16,33 +16,9 @@ async fn the_configuration_is_edited_in_the_browser() {
     let first = text();
     let tab = world.browser("alice").await;
 
-    // A mistake is said at its line, while one types; it can't be saved, and nothing is.
-    tab.goto(PAGE).await;
-    let secret: bool = tab
-        .eval("document.querySelector('#settings-text').value.includes('upstream-key')")
-        .await;
-    assert!(!secret, "secrets are not on the page");
-    replace(
-        &tab,
-        "\"anthropic_messages\": true",
-        "\"anthropic_mesages\": true",
-    )
-    .await;
-    tab.until(
-        "told of the mistake",
-        "/1 mistake/.test(document.querySelector('#settings-summary').textContent)",
-    )
-    .await;
-    tab.until("marked", "document.querySelector('#settings-gutter .bad')")
-        .await;
-    sound(&tab, "settings-mistake", &axe, &mut wrong).await;
-    tab.click("#settings-problems [data-weight=bad] a").await;
-    let chosen: String = tab
-        .eval("(() => { const it = document.activeElement; return it.value.slice(it.selectionStart, it.selectionEnd); })()")
-        .await;
-    assert!(chosen.contains("anthropic_mesages"), "{chosen}");
-    review(&tab).await;
-    assert!(!offers_save(&tab).await, "a mistake can't be saved");
+    a_mistake_is_said_at_its_line(&tab, &axe, &mut wrong).await;
+    the_keys_of_the_text(&tab).await;
+    assert_eq!(text(), first, "nothing was saved so far");
 
     // Nobody can lock themself out.
     tab.goto(PAGE).await;
@@ -113,6 +89,139 @@ async fn the_configuration_is_edited_in_the_browser() {
     wrong.retain(|it| !it.contains("status of 422") && !it.contains("status of 409"));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     world.gateway.stop().await;
+}
+
+/// A mistake is said at its line, while one types; it can't be saved.
+async fn a_mistake_is_said_at_its_line(tab: &Tab, axe: &str, wrong: &mut Wrong) {
+    tab.goto(PAGE).await;
+    let secret: bool = tab
+        .eval("document.querySelector('#settings-text').value.includes('upstream-key')")
+        .await;
+    assert!(!secret, "secrets are not on the page");
+    replace(
+        tab,
+        "\"anthropic_messages\": true",
+        "\"anthropic_mesages\": true",
+    )
+    .await;
+    tab.until(
+        "told of the mistake",
+        "/1 mistake/.test(document.querySelector('#settings-summary').textContent)",
+    )
+    .await;
+    tab.until("marked", "document.querySelector('#settings-gutter .bad')")
+        .await;
+    let (marked, line): (String, usize) = tab
+        .eval(
+            "[document.querySelector('#settings-gutter .bad').textContent,
+              document.querySelector('#settings-text').value.split('anthropic_mesages')[0].split('\\n').length]",
+        )
+        .await;
+    assert_eq!(marked, line.to_string(), "it is at its line");
+    sound(tab, "settings-mistake", axe, wrong).await;
+    tab.click("#settings-problems [data-weight=bad] a").await;
+    let chosen: String = tab
+        .eval("(() => { const it = document.activeElement; return it.value.slice(it.selectionStart, it.selectionEnd); })()")
+        .await;
+    assert!(chosen.contains("anthropic_mesages"), "{chosen}");
+    review(tab).await;
+    assert!(!offers_save(tab).await, "a mistake can't be saved");
+}
+
+/// Tab indents while one types, and goes on through the page otherwise; Enter keeps the indentation; all of it can be undone;
+/// every line has its number; Ctrl+Enter reviews.
+async fn the_keys_of_the_text(tab: &Tab) {
+    tab.goto(PAGE).await;
+    let before: String = value(tab).await;
+    let () = tab
+        .run("document.querySelector('#settings-text').focus();", &[])
+        .await;
+    tab.press(&[Key::Tab]).await;
+    assert!(!in_text(tab).await, "who only passes is not held");
+    assert_eq!(value(tab).await, before);
+
+    // A line below an open brace is one step further in.
+    let place = "const area = document.querySelector('#settings-text'), at = area.value.indexOf('{', area.value.indexOf('\"providers\"')) + 1;
+        area.focus(); area.setSelectionRange(at, at); return /^([ \\t]+)\\S/m.exec(area.value)[1];";
+    let step: String = tab.run(place, &[]).await;
+    tab.press(&[Key::Enter]).await;
+    typed(tab, "//").await;
+    assert_eq!(line(tab).await, format!("{step}{step}//"));
+    tab.press(&[Key::Tab]).await;
+    typed(tab, "by keys").await;
+    let commented = format!("{step}{step}//{step}by keys");
+    assert_eq!(line(tab).await, commented);
+    tab.press(&[Key::Enter]).await;
+    typed(tab, "//").await;
+    assert_eq!(
+        line(tab).await,
+        format!("{step}{step}//"),
+        "as the line above"
+    );
+    let numbers: Vec<usize> = tab
+        .eval("[...document.querySelectorAll('#settings-gutter span')].map((it) => Number(it.textContent))")
+        .await;
+    let lines = value(tab).await.split('\n').count();
+    assert_eq!(lines, before.split('\n').count() + 2);
+    assert_eq!(numbers, (1..=lines).collect::<Vec<_>>());
+
+    // Lines that are chosen move together, out and in again.
+    let both = "const area = document.querySelector('#settings-text'), from = area.value.indexOf('//' + arguments[0] + 'by keys');
+        area.setSelectionRange(from, area.selectionEnd);";
+    let () = tab.run(both, &[json!(step)]).await;
+    tab.press(&[Key::Shift, Key::Tab]).await;
+    let typed_in = value(tab).await;
+    let out = format!("\n{step}//{step}by keys\n{step}//\n");
+    assert!(typed_in.contains(&out), "{typed_in}");
+    tab.press(&[Key::Tab]).await;
+    let typed_in = value(tab).await;
+    assert!(
+        typed_in.contains(&format!("\n{commented}\n{step}{step}//\n")),
+        "{typed_in}"
+    );
+    assert!(in_text(tab).await);
+    tab.press(&[Key::Control, Key::Character('z')]).await;
+    assert!(value(tab).await.contains(&out), "what a key did is undone");
+
+    // Esc lets go of the text.
+    tab.press(&[Key::Escape]).await;
+    tab.press(&[Key::Tab]).await;
+    let next: String = tab.eval("document.activeElement.id").await;
+    assert_eq!(next, "settings-review");
+    let () = tab
+        .run("document.querySelector('#settings-text').focus();", &[])
+        .await;
+    let leads = tab.press(&[Key::Control, Key::Enter]);
+    tab.leads_on(leads).await;
+    assert!(offers_save(tab).await);
+    let difference: String = tab
+        .eval("document.querySelector('#settings-diff').innerText")
+        .await;
+    assert!(difference.contains("by keys"), "{difference}");
+}
+
+async fn value(tab: &Tab) -> String {
+    tab.eval("document.querySelector('#settings-text').value")
+        .await
+}
+
+async fn in_text(tab: &Tab) -> bool {
+    tab.eval("document.activeElement.id === 'settings-text'")
+        .await
+}
+
+/// The line that is written in, up to where one writes.
+async fn line(tab: &Tab) -> String {
+    tab.eval(
+        "(() => { const it = document.activeElement; return it.value.slice(0, it.selectionStart).split('\\n').pop(); })()",
+    )
+    .await
+}
+
+async fn typed(tab: &Tab, text: &str) {
+    for character in text.chars() {
+        tab.press(&[Key::Character(character)]).await;
+    }
 }
 
 /// Puts one text in the place of another, as typing does.

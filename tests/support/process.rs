@@ -35,6 +35,12 @@ impl Lines {
         Arc::clone(&self.0.borrow())
     }
 
+    /// Waits until no more can come.
+    async fn end(&self) {
+        let mut receiver = self.0.clone();
+        while receiver.changed().await.is_ok() {}
+    }
+
     /// The first line that the question accepts, now or later.
     pub async fn find<T>(&self, what: &str, mut question: impl FnMut(&str) -> Option<T>) -> T {
         let mut receiver = self.0.clone();
@@ -104,8 +110,15 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Waits for its end, and for the last of its lines.
     pub async fn wait(&mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait())
+        let end = async {
+            let status = self.child.wait().await;
+            self.stdout.end().await;
+            self.stderr.end().await;
+            status
+        };
+        tokio::time::timeout(PATIENCE, end)
             .await
             .unwrap_or_else(|_| {
                 panic!(

@@ -6,8 +6,8 @@
 //! and the stored one. Out: [`Restored`]. Must not know: who saves.
 
 use super::{
-    PLACEHOLDER, Range, Site, Sites, align, comments, destination::Destination, quote, redact,
-    rules, splice,
+    PLACEHOLDER, Range, Site, Sites, align, comments, destination::Destination, redact, rules,
+    splice,
 };
 use crate::config::{
     finding::{Class, Finding, Notes},
@@ -69,7 +69,7 @@ pub fn restore(edited: &str, stored: &str) -> Option<Restored> {
             continue;
         }
         if site.value.contains(PLACEHOLDER) {
-            edits.push((site.range, quote(&hidden.value)));
+            edits.push((site.range, hidden.written.clone()));
             restored.push(site);
         }
     }
@@ -95,7 +95,8 @@ struct Stored {
 
 /// One value.
 struct Hidden {
-    value: String,
+    /// As it stands in the text: a number stays one, and escapes stay as they are.
+    written: String,
     shown: String,
 }
 
@@ -113,8 +114,9 @@ impl Stored {
             .into_iter()
             .zip(redacted.strings)
             .map(|(site, shown)| {
-                let (value, shown) = (site.value, shown.value);
-                (site.path, Hidden { value, shown })
+                let written = stored[site.range.start..site.range.end].to_owned();
+                let shown = shown.value;
+                (site.path, Hidden { written, shown })
             });
         Self {
             value: value.unwrap_or(Value::Null),

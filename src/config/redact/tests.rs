@@ -51,6 +51,16 @@ fn placeholders_come_back_as_the_stored_secrets() {
     assert_eq!(restored, STORED, "comments, too");
 }
 
+/// Found by fuzzing: a number came back as a text.
+#[test]
+fn secrets_come_back_as_they_were_written() {
+    let stored = r#"{ "providers": { "a": { "baseurl": "https://a.example", "apikey": 17 },
+      "b": { "baseurl": "https://b.example", "apikey": "first\u002dsecret\/" } } }"#;
+    let shown = redact(stored);
+    assert!(!shown.contains("17") && !shown.contains("first"), "{shown}");
+    assert_eq!(restore(&shown, stored).unwrap(), stored);
+}
+
 #[test]
 fn an_edit_elsewhere_keeps_the_secrets() {
     let edited = redact(STORED).replace("\"src\": [\"*\"]", "\"src\": [\"alice@example.com\"]");

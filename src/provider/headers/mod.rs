@@ -513,10 +513,17 @@ fn is_secret(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "cookie" | "set-cookie" | "api-key" | "x-amz-security-token" | "sec-websocket-protocol"
-    ) || ["authorization", "api-key", "apikey", "secret", "password"]
-        .iter()
-        .any(|part| name.contains(part))
+        "api-key" | "x-amz-security-token" | "sec-websocket-protocol"
+    ) || [
+        "authorization",
+        "cookie",
+        "api-key",
+        "apikey",
+        "secret",
+        "password",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
         || name.ends_with("-token")
         || name.ends_with("-key")
 }

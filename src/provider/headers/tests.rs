@@ -142,6 +142,26 @@ fn each_scheme_has_its_header_and_the_key_is_not_printed() {
 }
 
 #[test]
+fn what_looks_like_a_credential_is_kept_nowhere() {
+    let secrets = [
+        "cookie",
+        "x-forwarded-cookie",
+        "set-cookie",
+        "proxy-authorization",
+        "sec-websocket-protocol",
+        "x-amz-security-token",
+        "x-team-secret",
+        "x-own-key",
+    ];
+    let lines = secrets.map(|name| (name, "s3cret"));
+    for (name, value) in redacted(&head(&lines)) {
+        assert_eq!(value, "(redacted)", "{name}");
+    }
+    let shown = redacted(&head(&[("x-team", "blue"), ("keyboard", "small")]));
+    assert!(shown.iter().all(|(_, value)| value != "(redacted)"));
+}
+
+#[test]
 fn auth_modes() {
     let client = head(&[("authorization", "Bearer mine")]);
     let mut upstream = HeaderMap::new();

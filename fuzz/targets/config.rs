@@ -19,11 +19,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         assert_eq!(outline(text), value);
     }
-    hidden(text);
+    // Of keys that stand there twice the last one counts, and its secret comes back for both; no save takes such a document.
+    let twice = checked.findings.iter().any(|it| it.message.contains("duplicate config key"));
+    hidden(text, twice);
 });
 
 /// Without its secrets, and back.
-fn hidden(text: &str) {
+fn hidden(text: &str, twice: bool) {
     let shown = redact(text);
     let value = outline(&shown);
     let providers = value.get("providers").and_then(Value::as_object);
@@ -39,7 +41,7 @@ fn hidden(text: &str) {
     let Some(restored) = restore(&shown, text) else {
         return;
     };
-    if restored.findings.is_empty() {
+    if restored.findings.is_empty() && !twice {
         assert_eq!(restored.text, text);
     }
 }

@@ -91,7 +91,7 @@ fn object(
             return visit(root, schema, value, &here, notes);
         }
         if let Some(properties) = properties {
-            unknown(name, key, &here, properties.keys(), notes);
+            unknown(name, (path, key), properties.keys(), notes);
             return false;
         }
         true
@@ -101,13 +101,13 @@ fn object(
 /// Notes an unknown key.
 fn unknown<'a>(
     object: &str,
-    key: &str,
-    path: &str,
+    (parent, key): (&str, &str),
     keys: impl Iterator<Item = &'a String>,
     notes: &mut Notes,
 ) {
+    let path = member(parent, key);
     if let Some(known) = known::find(object, key) {
-        notes.damage(path);
+        notes.damage(path.clone());
         notes
             .add(known.class, path, known.message(key))
             .on_key()
@@ -126,8 +126,7 @@ fn unknown<'a>(
     if let Some(nearest) = nearest {
         note.hint(format!("did you mean {nearest:?}?"));
         // A misspelt restriction must not count as one that nobody asked for.
-        let parent = path.strip_suffix(key).unwrap_or_default();
-        notes.damage(format!("{parent}{nearest}"));
+        notes.damage(member(parent, nearest));
     }
 }
 

@@ -800,3 +800,20 @@ fn of_too_many_findings_the_number_and_the_gravest_are_told() {
     let message = rest(&broken.findings).message;
     assert!(message.contains("hooks are not supported"), "{message}");
 }
+
+/// Found by fuzzing: with a letter that paths quote, the document took the restriction for one that nobody asked for.
+#[test]
+fn a_misspelt_restriction_is_as_strict_as_it_can_be_in_any_spelling() {
+    for key in ["captur", "capture)", "capture ", "captüre", "Capture"] {
+        let capability = format!("{{\"models\": \"**\", {key:?}: \"metadata\"}}");
+        let text = format!(
+            "{{\"grants\": [{{\"src\": [\"*\"], \"app\": {{\"{DEFAULT_CAPABILITY}\": [{capability}]}}}}]}}"
+        );
+        let value = serde_json::from_str(&capability).unwrap();
+        let (of_the_policy, _) = grant::Capability::from_json("here", &value);
+        let of_the_document = config(&text).grants[0].capabilities[0].clone();
+        for capability in [of_the_policy, of_the_document] {
+            assert_eq!(capability.capture, Some(CaptureMode::None), "{key}");
+        }
+    }
+}

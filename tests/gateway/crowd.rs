@@ -4,7 +4,7 @@ use super::{document, start};
 use crate::support::{
     EVERYBODY, Gateway, config, gateway::Options, http, message, soak, wire::Kept,
 };
-use provider::Provider;
+use provider::{Matcher, Provider, Script};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::time::Duration;
 use tokio::{
@@ -149,11 +149,17 @@ async fn a_crowd_beyond_the_descriptors_is_turned_away_at_the_door() {
 async fn accepting_rests_while_there_is_no_descriptor_and_goes_on_when_there_is() {
     const SAID: &str = "accepting on the development listener";
     let provider = Provider::start(provider::Options::default()).await.unwrap();
+    let script = Script {
+        delay_ms: 20,
+        ..Script::text("in a moment")
+    };
+    provider.script(Matcher::any(), script);
     let gateway = start(&document(&provider.url(), "")).await;
     let mut quiet = Kept::open(&gateway.url).await;
-    for n in 0..3 {
-        assert_eq!(ask(&mut quiet, n).await, 200);
-    }
+    // Three at once leave three connections to the provider: one at least is free whenever the next request comes.
+    let (mut second, mut third) = tokio::join!(Kept::open(&gateway.url), Kept::open(&gateway.url));
+    let statuses = tokio::join!(ask(&mut quiet, 0), ask(&mut second, 1), ask(&mut third, 2));
+    assert_eq!(statuses, (200, 200, 200));
     let pid = gateway.process.pid().to_string();
     let permit = async |count: u64| {
         let soft = format!("--nofile={count}:");

@@ -2,11 +2,13 @@
 //! `health` and on `/metrics`, with what to do about it.
 
 use super::{MODEL, USERS, await_node, change, delete, health, with};
-use crate::support::{Gateway, Lab, config, gateway::Options, http, lab::topology, message};
+use crate::support::{
+    Gateway, Lab, config, gateway::Options, http, lab::topology, message, process::PATIENCE,
+};
 use ::http::Method;
 use provider::Provider;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::Instant};
 
 /// Alice is admin, the others are users.
 const ADMIN: &str = r#"
@@ -81,17 +83,10 @@ async fn says(gateway: &Gateway, word: &str) -> Value {
     let times = told.iter().filter(|line| line.contains(&quoted)).count();
     assert_eq!(times, 1, "{word}: said {times} times");
 
-    let report = gateway.command(&["doctor", "--json"]).await;
-    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
-    let checks = report["checks"].as_array().unwrap();
     // Foreign words at its end may be others by now; and of the control server doctor has more to say, since it asks it.
     let (own, _) = what.split_once(": ").unwrap_or((what, ""));
     let lost = word == "control_lost";
-    let check = checks.iter().find(|check| {
-        (lost && check["id"] == "node.control")
-            || check["detail"].as_str().unwrap().starts_with(own)
-    });
-    let check = check.unwrap_or_else(|| panic!("{word}: doctor does not say {what:?}: {report:#}"));
+    let check = doctor_says(gateway, own, lost).await;
     assert_ne!(check["outcome"], "good");
     if lost {
         return line;
@@ -104,6 +99,27 @@ async fn says(gateway: &Gateway, word: &str) -> Value {
         "{text}"
     );
     line
+}
+
+/// The check of `doctor` that says so. A node that is on its way from one state to another may be asked in between.
+async fn doctor_says(gateway: &Gateway, own: &str, lost: bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let report = gateway.command(&["doctor", "--json"]).await;
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| {
+            (lost && check["id"] == "node.control")
+                || check["detail"].as_str().unwrap().starts_with(own)
+        });
+        if let Some(check) = check {
+            return check.clone();
+        }
+        assert!(
+            Instant::now() < deadline,
+            "doctor does not say {own:?}: {report:#}"
+        );
+    }
 }
 
 /// The same of where the node stands, which `health` and the metrics tell too.

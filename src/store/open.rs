@@ -63,7 +63,7 @@ impl fmt::Debug for OpenOptions {
 pub struct Recovered {
     /// Requests that were under way when the process ended.
     pub interrupted: u64,
-    /// After an end without a close: from the last commit until now, what began or ended may be missing.
+    /// After an end without a close: from the last commit until now, what went to a provider or ended may be missing.
     pub window: Option<(Timestamp, Timestamp)>,
 }
 

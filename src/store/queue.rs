@@ -4,6 +4,7 @@
 //! An item that was taken counts as queued until it is settled, so a batch that is being written (again and again, while
 //! the disk is full) is part of the bound. Must not know: what the items are, disks.
 
+use crate::record::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use std::{collections::VecDeque, time::Duration};
 
@@ -45,6 +46,8 @@ pub(super) struct Taken<T, J> {
     /// To be done after the items; only given when no item is left behind.
     pub(super) jobs: Vec<J>,
     pub(super) phase: Phase,
+    /// When it was taken, if no item was left behind: what was queued before is in this batch or an earlier one.
+    pub(super) all_until: Option<Timestamp>,
 }
 
 impl<T, J> Queue<T, J> {
@@ -172,6 +175,8 @@ impl<T, J> Queue<T, J> {
             bytes,
             jobs,
             phase: state.phase,
+            // Under the lock: nothing can be queued between the batch and its time.
+            all_until: state.items.is_empty().then(Timestamp::now),
         }
     }
 
@@ -212,5 +217,25 @@ impl<T, J> Queue<T, J> {
     pub(super) fn load(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.items.len(), state.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Queue, Timestamp};
+
+    #[test]
+    fn only_a_batch_that_leaves_nothing_behind_says_until_when_all_is_in_it() {
+        let queue: Queue<u32, ()> = Queue::new(100);
+        let before = Timestamp::now();
+        for item in 0..3 {
+            assert!(queue.push(item, 1).is_empty());
+        }
+        let mut take = |most| queue.take(Duration::ZERO, Duration::ZERO, most);
+        let taken = take(2);
+        assert_eq!((taken.items, taken.all_until), (vec![0, 1], None));
+        let taken = take(2);
+        assert_eq!(taken.items, [2]);
+        assert!(taken.all_until.is_some_and(|until| until >= before));
     }
 }

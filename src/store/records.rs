@@ -127,7 +127,10 @@ impl Thread<'_> {
         let now = Timestamp::now();
         let quiet = taken.items.is_empty();
         if !quiet || now.0.abs_diff(self.last_commit.0) >= HEARTBEAT {
-            match self.main.attempt(|file| commit(file, &taken.items, now)) {
+            match self
+                .main
+                .attempt(|file| commit(file, &taken.items, taken.all_until))
+            {
                 Ok(()) => {
                     queue.settle(taken.bytes);
                     self.last_commit = now;
@@ -200,8 +203,9 @@ fn refuse(job: RecordJob, error: &WriteError) {
     }
 }
 
-/// Encodes a batch, then writes it in one transaction.
-fn commit(file: &File, events: &[Event], now: Timestamp) -> Result<(), redb::Error> {
+/// Encodes a batch, then writes it in one transaction, with the time until which everything that was queued is in the file. A
+/// batch that leaves items behind does not move that time: recovery would report a window too small.
+fn commit(file: &File, events: &[Event], all_until: Option<Timestamp>) -> Result<(), redb::Error> {
     let records = newest(events);
     file.write(|write| {
         let mut batch = Batch::open(write)?;
@@ -213,7 +217,9 @@ fn commit(file: &File, events: &[Event], now: Timestamp) -> Result<(), redb::Err
                 batch.capture_lost(*id, why)?;
             }
         }
-        batch.set_meta("last_commit", &now.0.to_string())?;
+        if let Some(until) = all_until {
+            batch.set_meta("last_commit", &until.0.to_string())?;
+        }
         batch.finish(write)?;
         write_others(write, events)
     })

@@ -11,6 +11,7 @@ mod bystander;
 mod captures;
 mod clock;
 mod damage;
+mod endurance;
 mod faults;
 mod kill;
 mod limit;

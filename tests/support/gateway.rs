@@ -50,9 +50,10 @@ impl Gateway {
             "127.0.0.1:0",
             "--dev-metrics-listen",
             "127.0.0.1:0",
-            "--dev-user",
-            "dev@example.com",
         ]);
+        if !options.arguments.iter().any(|given| given == "--dev-user") {
+            command.args(["--dev-user", "dev@example.com"]);
+        }
         (Process::start(command), dir)
     }
 

@@ -248,7 +248,8 @@ impl Format {
         Ok(Some(if bare { without_figures(said)? } else { said }))
     }
 
-    fn asked_of(&self, authority: &str, stream: bool, model: &str) -> Option<Asked> {
+    /// Its request to another model.
+    pub fn asked_of(&self, authority: &str, stream: bool, model: &str) -> Option<Asked> {
         let path = self.paths[usize::from(stream)]?.replace("{}", model);
         let mut head = HEAD.to_vec();
         head.extend(self.head);

@@ -231,7 +231,7 @@ mod tests {
         for item in 0..3 {
             assert!(queue.push(item, 1).is_empty());
         }
-        let mut take = |most| queue.take(Duration::ZERO, Duration::ZERO, most);
+        let take = |most| queue.take(Duration::ZERO, Duration::ZERO, most);
         let taken = take(2);
         assert_eq!((taken.items, taken.all_until), (vec![0, 1], None));
         let taken = take(2);

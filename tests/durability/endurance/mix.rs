@@ -9,6 +9,7 @@ use aperture::record::End;
 use load::format::{self, FORMATS};
 use provider::{Matcher, Provider, Script};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// Where the number of a request stands, in hexadecimal digits.
 const NUMBER: &str = "00000000";
@@ -280,10 +281,12 @@ fn kind(at: usize, text: &str) -> Kind {
         bytes += "\r\n";
     }
     if !body.is_empty() {
-        bytes += &format!(
+        write!(
+            bytes,
             "x-endurance-session: {SESSION}\r\ncontent-length: {}\r\n",
             body.len()
-        );
+        )
+        .unwrap();
     }
     bytes += "\r\n";
     bytes += &body;

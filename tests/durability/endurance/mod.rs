@@ -21,6 +21,7 @@ use mix::{Kinds, TOGETHER, mixed};
 use provider::{LogOptions, Provider};
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -405,30 +406,36 @@ impl Run {
             .iter()
             .map(|(name, times)| format!("{name} {times}"))
             .collect();
-        text += &format!(
+        write!(
+            text,
             "Parts by what happened in them: {}.\n\n",
             happened.join(", ")
-        );
+        )
+        .unwrap();
         text += "| requests | resident, MiB | descriptors | threads | database, MiB |\n| --: | --: | --: | --: | --: |\n";
         let step = self.readings.len().div_ceil(25);
         let last = self.readings.len() - 1;
         for (at, it) in self.readings.iter().enumerate() {
             if at % step == 0 || at == last {
-                text += &format!(
-                    "| {} | {:.1} | {} | {} | {:.1} |\n",
+                writeln!(
+                    text,
+                    "| {} | {:.1} | {} | {} | {:.1} |",
                     it.sent,
                     mebibytes(it.memory << 10),
                     it.descriptors,
                     it.threads,
                     mebibytes(it.disk)
-                );
+                )
+                .unwrap();
             }
         }
         let (flat, told) = self.flatness();
-        text += &format!(
+        write!(
+            text,
             "\n{flat}\nDescriptors when all is over: {descriptors}, at first {}.",
             idle.descriptors
-        );
+        )
+        .unwrap();
         measured(&text);
         if let Some(path) = std::env::var_os("APERTURE_ENDURANCE_REPORT") {
             std::fs::write(path, &text).unwrap();

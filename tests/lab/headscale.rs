@@ -18,7 +18,7 @@ const RELAY: (&str, &str) = ("TS_DEBUG_USE_DERP_HTTP", "1");
 /// A running headscale.
 struct Headscale {
     url: String,
-    _process: Process,
+    process: Process,
     dir: TempDir,
 }
 
@@ -53,16 +53,24 @@ impl Headscale {
         });
         // JSON is YAML.
         fs::write(dir.path().join("config.yaml"), config.to_string()).unwrap();
-        let mut command = Self::command(&dir);
+        let process = Self::serve(&dir).await;
+        Self { url, process, dir }
+    }
+
+    async fn serve(dir: &TempDir) -> Process {
+        let mut command = Self::command(dir);
         command.arg("serve");
         let process = Process::start(command);
         let up = |line: &str| line.contains("listening and serving HTTP").then_some(());
         process.stderr.find("that headscale serves", up).await;
-        Self {
-            url,
-            _process: process,
-            dir,
-        }
+        process
+    }
+
+    /// Stops it and starts it again, so that every node connects anew.
+    async fn restart(&mut self) {
+        self.process.signal("KILL").await;
+        self.process.wait().await;
+        self.process = Self::serve(&self.dir).await;
     }
 
     fn command(dir: &TempDir) -> Command {
@@ -194,7 +202,7 @@ async fn asks(door: &str, model: &str) -> u16 {
 #[tokio::test]
 #[ignore = "`make headscale` builds headscale and runs it"]
 async fn headscale_joins_identifies_and_authorizes() {
-    let headscale = Headscale::start().await;
+    let mut headscale = Headscale::start().await;
     let (alice, bob, carol) = (
         headscale.user("alice").await,
         headscale.user("bob").await,
@@ -299,8 +307,8 @@ async fn headscale_joins_identifies_and_authorizes() {
     }
     assert_eq!(asks(&at_bob, "claude-opus-4-5").await, 404);
 
-    // Removed by an admin, which headscale does not tell the node: it finds out when it reports its addresses. And in again by
-    // hand: the key was for one node, so there is an address.
+    // Removed by an admin, which headscale does not tell the node: it finds out when it asks for something next, at the latest
+    // when it connects anew. And in again by hand: the key was for one node, so there is an address.
     headscale
         .tell(&[
             "nodes",
@@ -310,6 +318,7 @@ async fn headscale_joins_identifies_and_authorizes() {
             "--force",
         ])
         .await;
+    headscale.restart().await;
     stands(&gateway, "removed").await;
     let said = logs_in(&gateway).await;
     let address = said

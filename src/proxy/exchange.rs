@@ -299,13 +299,12 @@ impl Exchange {
     /// Adds the gateway's own lines to the client's response head.
     pub(super) fn stamp(&self, head: &mut HeaderMap) {
         let timings = self.slot.lock().record.timings;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-        let ms = |us: u64| us as f64 / 1000.0;
-        let text = format!(
-            "aperture;dur={:.2}, provider;dur={:.2}",
-            ms(timings.sent_us),
-            ms(timings.head_us.saturating_sub(timings.sent_us))
-        );
+        // Milliseconds, cut to hundredths.
+        let ms = |us: u64| (us / 1000, us % 1000 / 10);
+        let (own, own_part) = ms(timings.sent_us);
+        let (provider, provider_part) = ms(timings.head_us.saturating_sub(timings.sent_us));
+        let text =
+            format!("aperture;dur={own}.{own_part:02}, provider;dur={provider}.{provider_part:02}");
         if let Ok(value) = HeaderValue::try_from(text) {
             head.append("server-timing", value);
         }

@@ -182,8 +182,9 @@ impl<'t> Batch<'t> {
 
     fn replace_postings(&mut self, id: RequestId, old: Option<&Record>, new: Option<&Record>) {
         let mut before = old.map(postings).unwrap_or_default();
-        for (facet, value) in new.map(postings).unwrap_or_default() {
-            if !before.remove(&(facet, value.clone())) {
+        for posting in new.map(postings).unwrap_or_default() {
+            if !before.remove(&posting) {
+                let (facet, value) = posting;
                 self.postings.add(facet, value, id.0);
             }
         }

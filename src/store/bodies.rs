@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 
 const IDLE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_millis(25);
-/// Captures of one batch.
-const MOST: usize = 64;
+/// Captures of one batch; how many bytes they may have is the queue's limit.
+const MOST: usize = 256;
 /// Captures that one small transaction removes.
 const STEP: usize = 64;
 const PRUNE: u64 = 60_000;

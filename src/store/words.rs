@@ -17,8 +17,9 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(|word| {
-            let word = word.to_lowercase();
-            word[..word.floor_char_boundary(LONGEST)].to_owned()
+            let mut word = word.to_lowercase();
+            word.truncate(word.floor_char_boundary(LONGEST));
+            word
         })
 }
 

@@ -9,6 +9,7 @@ use crate::{
     endpoint::Dialect,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 /// One row of the closed list.
@@ -510,22 +511,27 @@ pub fn redacted(head: &HeaderMap) -> Vec<(String, String)> {
 
 /// Names whose values are credentials, or look like it.
 fn is_secret(name: &HeaderName) -> bool {
+    // Prepared once: every line of every head asks.
+    static PARTS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
+        [
+            "authorization",
+            "cookie",
+            "api-key",
+            "apikey",
+            "secret",
+            "password",
+        ]
+        .map(Finder::new)
+    });
     let name = name.as_str();
     matches!(
         name,
         "api-key" | "x-amz-security-token" | "sec-websocket-protocol"
-    ) || [
-        "authorization",
-        "cookie",
-        "api-key",
-        "apikey",
-        "secret",
-        "password",
-    ]
-    .iter()
-    .any(|part| name.contains(part))
-        || name.ends_with("-token")
+    ) || name.ends_with("-token")
         || name.ends_with("-key")
+        || PARTS
+            .iter()
+            .any(|part| part.find(name.as_bytes()).is_some())
 }
 
 #[cfg(test)]

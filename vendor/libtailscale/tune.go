@@ -1,10 +1,14 @@
 package main
 
-// Settings of the user-space network stack that tsnet has no field for.
+// Settings that tsnet has no field for: of the user-space network stack, and of
+// the Go runtime.
 
 import (
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -20,6 +24,17 @@ import (
 // node would hang on the entries.
 const timeWait = time.Millisecond
 
+// shareProcessors leaves half of the processors to the program around this
+// library, which has a part in every request. Go would otherwise take a thread
+// for each: with two processors, packets are handed from thread to thread while
+// both are busy, and every hand-over is a wake-up. GOMAXPROCS in the environment
+// decides where it is set.
+var shareProcessors = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+})
+
 func netstackOf(srv *tsnet.Server) (*netstack.Impl, error) {
 	stack, ok := srv.Sys().Netstack.Get().(*netstack.Impl)
 	if !ok {
@@ -29,6 +44,7 @@ func netstackOf(srv *tsnet.Server) (*netstack.Impl, error) {
 }
 
 func tune(srv *tsnet.Server) error {
+	shareProcessors()
 	stack, err := netstackOf(srv)
 	if err != nil {
 		return err

@@ -55,6 +55,15 @@ pub(super) enum Ended {
     },
 }
 
+/// What became of the bodies of a part, which find no room while a disk is too slow for so many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bodies {
+    /// Requests that lost theirs, by `/metrics`; nothing, where the gateway ended.
+    pub(super) lost: u64,
+    /// Whether the disk was slow.
+    pub(super) may_be: bool,
+}
+
 /// The sums of one way.
 #[derive(Clone, Copy, Debug, Default)]
 struct Row {
@@ -85,6 +94,8 @@ pub(super) struct Books {
     in_window: u64,
     /// Requests that a kill interrupted: as the starts said, and by their records.
     interrupted: [u64; 2],
+    /// Requests whose bodies were lost to a slow disk: by `/metrics`, and by their records.
+    lost: [u64; 2],
     sessions: u64,
     differences: u64,
     pub(super) told: Vec<String>,
@@ -114,6 +125,7 @@ impl Books {
         entries: &[Entry],
         records: &[Record],
         ended: Ended,
+        bodies: Bodies,
     ) {
         let mut seen: HashMap<u64, Vec<&Entry>> = HashMap::new();
         for entry in entries {
@@ -132,12 +144,24 @@ impl Books {
         for asked in asked {
             let seen = seen.remove(&asked.n).unwrap_or_default();
             let kept = kept.remove(&asked.n).unwrap_or_default();
-            self.one(asked, &seen, &kept, ended);
+            self.one(asked, &seen, &kept, ended, bodies);
         }
         for n in seen.keys().chain(kept.keys()) {
             self.differs(format!("nobody asked for number {n}"));
         }
         self.sessions(records);
+        let lost = records
+            .iter()
+            .filter(|record| record.capture_lost.is_some())
+            .count() as u64;
+        self.lost[0] += bodies.lost;
+        self.lost[1] += lost;
+        if lost != bodies.lost {
+            self.differs(format!(
+                "{} bodies were lost by /metrics, {lost} by their records",
+                bodies.lost
+            ));
+        }
         if let Ended::Killed { interrupted, .. } = ended {
             let found = records
                 .iter()
@@ -159,7 +183,14 @@ impl Books {
         }
     }
 
-    fn one(&mut self, asked: &Asked, seen: &[&Entry], kept: &[&Record], ended: Ended) {
+    fn one(
+        &mut self,
+        asked: &Asked,
+        seen: &[&Entry],
+        kept: &[&Record],
+        ended: Ended,
+        bodies: Bodies,
+    ) {
         let row = &mut self.rows[asked.way];
         row.sent += 1;
         row.upstream += seen.len() as u64;
@@ -172,7 +203,9 @@ impl Books {
         } += 1;
         let verdict = match (seen, kept) {
             ([] | [_], []) => self.without_record(asked, seen.first().copied(), ended),
-            ([] | [_], [record]) => with_record(asked, seen.first().copied(), record, ended),
+            ([] | [_], [record]) => {
+                with_record(asked, seen.first().copied(), record, ended, bodies)
+            }
             _ => Err(format!(
                 "{} at the provider, {} records",
                 seen.len(),
@@ -310,13 +343,16 @@ impl Books {
         let _ = write!(
             out,
             "\nInterrupted by kills, as the next starts said: {}; records that say so: {}. Sent on or ended in the windows that these starts reported, \
-             and without a record: {}. Left by their client before the gateway began with them: {}. Never taken from their connection by a gateway that ended: {}. Sessions, part by part: {}. Tokens \
+             and without a record: {}. Left by their client before the gateway began with them: {}. Never taken from their connection by a gateway that ended: {}. Without bodies, for which a slow disk left no room: {} by /metrics, \
+             {} by their records. Sessions, part by part: {}. Tokens \
              recorded: {} in, {} out; cost {} pico-dollars, equal in the counters. Differences: {}.",
             self.interrupted[0],
             self.interrupted[1],
             self.in_window,
             self.unbegun,
             self.untaken,
+            self.lost[0],
+            self.lost[1],
             self.sessions,
             total.usage.input_all(),
             total.usage.output,
@@ -333,9 +369,10 @@ fn with_record(
     seen: Option<&Entry>,
     record: &Record,
     ended: Ended,
+    bodies: Bodies,
 ) -> Result<(), String> {
     let way = &WAYS[asked.way];
-    if record.capture != CaptureMode::Full || record.capture_lost.is_some() {
+    if record.capture != CaptureMode::Full || (record.capture_lost.is_some() && !bodies.may_be) {
         return Err(format!("its bodies were lost: {:?}", record.capture_lost));
     }
     match (record.end, ended) {

@@ -15,7 +15,7 @@ use crate::support::{
     Gateway, gateway::Options, measured, process::PATIENCE, soak, world::Believed,
 };
 use aperture::record::{End, Record, Timestamp};
-use books::{Books, Ended};
+use books::{Bodies, Books, Ended};
 use client::Part;
 use mix::{Kinds, TOGETHER, mixed};
 use provider::{LogOptions, Provider};
@@ -90,6 +90,8 @@ struct Run {
     reloads: usize,
     /// Since the process began.
     metrics: BTreeMap<Key, u64>,
+    /// Requests whose bodies it lost, by `/metrics`.
+    lost: u64,
     /// Requests that the provider logged in all.
     logged: u64,
     happened: BTreeMap<&'static str, u64>,
@@ -177,6 +179,7 @@ impl Run {
             versions: 0,
             reloads: 0,
             metrics: BTreeMap::new(),
+            lost: 0,
             logged: 0,
             happened: BTreeMap::new(),
         }
@@ -234,12 +237,18 @@ impl Run {
         mix::teach(&self.provider);
 
         let ended = ended.unwrap_or(Ended::No);
-        let counted = self.counted().await;
+        let (counted, lost) = self.counted().await;
         let before = if ended == Ended::No {
             std::mem::take(&mut self.metrics)
         } else {
+            self.lost = lost;
             counted.clone()
         };
+        let bodies = Bodies {
+            lost: lost - self.lost,
+            may_be: matches!(event, Event::Slow(_)),
+        };
+        self.lost = lost;
         let mut more = 0;
         for (key, count) in &counted {
             let count = count - before.get(key).copied().unwrap_or(0);
@@ -250,7 +259,7 @@ impl Run {
         }
         self.metrics = counted;
         let records = self.records(from, more).await;
-        self.books.enter(&asked, &entries, &records, ended);
+        self.books.enter(&asked, &entries, &records, ended, bodies);
         self.read();
         // Not after every part: counting grows with the hours, exporting them with the run.
         if ended != Ended::No {
@@ -325,23 +334,28 @@ impl Run {
         .await;
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is under way, and nothing waits for the disk.
     async fn quiet(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while total(&scrape(&self.gateway).await, "aperture_in_flight") > 0 {
-            assert!(Instant::now() < deadline, "requests go on without clients");
+        loop {
+            let samples = scrape(&self.gateway).await;
+            let left = ["aperture_in_flight", "aperture_store_queue_bytes"]
+                .map(|name| total(&samples, name));
+            if left == [0, 0] {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{left:?} requests and bytes are left without clients"
+            );
         }
     }
 
-    /// Finished requests since the process began, as `/metrics` has them.
-    async fn counted(&self) -> BTreeMap<Key, u64> {
+    /// Finished requests since the process began, as `/metrics` has them, and how many of them lost their bodies.
+    async fn counted(&self) -> (BTreeMap<Key, u64>, u64) {
         let samples = scrape(&self.gateway).await;
-        for lost in [
-            "aperture_store_lost_records_total",
-            "aperture_store_lost_bodies_total",
-        ] {
-            assert_eq!(total(&samples, lost), 0, "{lost}");
-        }
+        assert_eq!(total(&samples, "aperture_store_lost_records_total"), 0);
+        let lost = total(&samples, "aperture_store_lost_bodies_total");
         let samples = samples
             .iter()
             .filter(|sample| sample.name == "aperture_requests_total");
@@ -350,7 +364,7 @@ impl Run {
             let key = labels.map(|label| sample.labels.get(label).cloned().unwrap_or_default());
             (key, sample.value.parse().unwrap())
         };
-        samples.map(count).collect()
+        (samples.map(count).collect(), lost)
     }
 
     /// The records since then, once there are so many and all have ended.

@@ -39,7 +39,7 @@ demo-check: build lab ## The same, checks its own answers, and ends
 	cargo build --release --locked --example history
 	python3 demo/demo.py --check --bin $(BIN)/release --lab $(LAB)
 
-check: ## Formatting, lints, documentation, licences, advisories where they can be looked up: no test is run
+check: ## Formatting, lints, documentation, licences, advisories where they can be looked up, instructions of the hot path: no test is run
 	@scripts/setup check
 	@cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -51,6 +51,7 @@ check: ## Formatting, lints, documentation, licences, advisories where they can 
 	scripts/advisories
 	scripts/check-kubernetes
 	(cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules alerts.test.yml) >/dev/null
+	scripts/instructions
 
 test: lab ## Every test: unit, property, golden, in-process, and end to end on the private tailnet
 	@scripts/setup test
@@ -93,10 +94,10 @@ soak: lab ## The long runs: churn, bursts, kills and idle streams at full size, 
 	@scripts/setup test
 	@scripts/fuzz 60
 	@(cd vendor/libtailscale && ../../scripts/in-namespace go test -race ./...)
-	cargo build --locked --release --workspace --all-targets
+	cargo build --locked --release --workspace --bins --test suite
 	APERTURE_LAB=$(CURDIR)/$(LAB) APERTURE_SOAK=1 \
 	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --release --test suite -- lab:: durability:: gateway::crowd:: --test-threads 1 --nocapture
+	  cargo test --locked --release --workspace --test suite -- lab:: durability:: gateway::crowd:: --test-threads 1 --nocapture
 
 reproducible: setup ## Two optimised builds in two directories: the same, bit for bit?
 	@scripts/reproducible
@@ -122,7 +123,7 @@ bench-faults: ## How long a quiet client waits while others have trouble, beside
 	@scripts/setup test
 	@APERTURE_SOAK=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
 	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/in-namespace \
-	  cargo test --locked --release --test suite durability::bystander:: -- --nocapture
+	  cargo test --locked --release --workspace --test suite durability::bystander:: -- --nocapture
 
 bench-micro: ## Parts of the hot path, each by itself
 	@cargo run --locked --release -p micro -- --bench

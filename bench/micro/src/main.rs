@@ -175,10 +175,10 @@ fn config() -> Config {
     let grants: Vec<_> = (0..100)
         .map(|n| {
             serde_json::json!({"src": [format!("person-{n}@example.com")],
-                "grants": [{"role": "user"}, {"models": "*/claude-*"}]})
+                "app": {"tailscale.com/cap/aperture": [{"role": "user"}, {"models": "*/claude-*"}]}})
         })
         .collect();
-    let text = serde_json::json!({"providers": providers, "temp_grants": grants}).to_string();
+    let text = serde_json::json!({"providers": providers, "grants": grants}).to_string();
     let checked = check(&text, &CheckOptions::default());
     checked
         .config

@@ -491,7 +491,7 @@ impl Run {
         let mut told = Vec::new();
         // A short run ends while the store's page cache fills and files grow in steps.
         let (filling, steps) = if soak() { (0, 0) } else { (16 << 10, 16 << 20) };
-        let index = (last[last.len() / 2].sent - middle[middle.len() / 2].sent) * INDEX >> 10;
+        let index = ((last[last.len() / 2].sent - middle[middle.len() / 2].sent) * INDEX) >> 10;
         if memory[1] > memory[0] + memory[0] / 10 + filling + index {
             told.push(format!("memory grows: {memory:?} KiB"));
         }

@@ -68,7 +68,7 @@ async fn ten_thousand_open_connections_are_in_nobodys_way_and_leave_nothing() {
     // The ten thousand in `make soak`, where the system permits the 33,000 descriptors that the gateway wants for them, else
     // as many as it lets in: from three peers, as none of them may have more than half of those.
     let permitted = raise_own_limit();
-    let room = usize::try_from(permitted / 3).unwrap_or(usize::MAX) - 300;
+    let room = usize::try_from((permitted / 3).saturating_sub(300)).unwrap_or(usize::MAX);
     let crowd = if soak() { room.min(10_000) } else { 1_000 };
     let provider = Provider::start(provider::Options::default()).await.unwrap();
     let limits = "\"limits\": {\"connections_per_peer\": 20000}";

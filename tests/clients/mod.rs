@@ -212,7 +212,7 @@ impl Home {
         command
     }
 
-    /// Runs a program until the provider is in the middle of an answer, and then interrupts it and its children,
+    /// Runs a program until the provider stops in the middle of an answer, and then interrupts it and its children,
     /// as a terminal does. It must end.
     async fn cancelled(
         &self,
@@ -229,7 +229,7 @@ impl Home {
             .spawn()
             .unwrap();
         let group = format!("-{}", child.id().unwrap());
-        tokio::time::timeout(2 * PATIENCE, provider.await_under_way())
+        tokio::time::timeout(2 * PATIENCE, provider.await_stalled(1))
             .await
             .expect("it asks for something");
         let kill = ["-s", "INT", "--", &group];

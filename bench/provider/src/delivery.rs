@@ -204,6 +204,7 @@ impl Delivery {
         // Whatever was handed out before goes to the socket while this waits.
         tokio::task::yield_now().await;
         if self.stall_at.take_if(|at| *at == self.sent).is_some() {
+            self.exchange.stalled();
             self.pacing.be_silent().await;
         }
         if self.cut_at == Some(self.sent) {

@@ -53,13 +53,13 @@ impl Default for LogOptions {
     }
 }
 
-/// How many requests were received, how many have ended, and how many answers have begun.
+/// How many requests were received, how many have ended, and how many answers were held up in the middle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) received: u64,
     pub(crate) ended: u64,
-    /// Answers of whose body something was sent.
-    pub(crate) begun: u64,
+    /// Answers that stopped where their script says, after their head.
+    pub(crate) stalled: u64,
 }
 
 #[derive(Debug)]
@@ -267,15 +267,14 @@ impl Exchange {
         let mut answer = self.answer.lock();
         answer.chunks_sent += 1;
         answer.bytes_sent += bytes as u64;
-        let is_first = answer.first_chunk_after.is_none();
         answer
             .first_chunk_after
             .get_or_insert_with(|| self.request.started.elapsed());
-        // Those who wait for it look at the answer.
-        drop(answer);
-        if is_first {
-            self.log.counts.send_modify(|counts| counts.begun += 1);
-        }
+    }
+
+    /// Says that nothing more is sent for now.
+    pub(crate) fn stalled(&self) {
+        self.log.counts.send_modify(|counts| counts.stalled += 1);
     }
 
     /// Writes the end down; only the first one counts.

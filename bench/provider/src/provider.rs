@@ -181,13 +181,9 @@ impl Provider {
         self.state.log.until(|counts| counts.ended >= count).await;
     }
 
-    /// Waits until some answer is under way: a part of its body was sent, and it has not ended. Cancel safe.
-    pub async fn await_under_way(&self) {
-        let halfway = |entry: &Entry| entry.answer.end.is_none() && entry.answer.chunks_sent > 0;
-        self.state
-            .log
-            .until(|_| self.log().iter().any(halfway))
-            .await;
+    /// Waits until that many answers in all have stopped where their script says, after their head. Cancel safe.
+    pub async fn await_stalled(&self, count: u64) {
+        self.state.log.until(|counts| counts.stalled >= count).await;
     }
 
     /// The connections that are open.

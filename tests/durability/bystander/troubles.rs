@@ -28,7 +28,6 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// What trouble is made with.
 #[derive(Debug)]
 pub(super) struct Around {
-    pub(super) url: String,
     pub(super) provider: Provider,
     pub(super) believed: Believed,
 }
@@ -129,8 +128,8 @@ impl Trouble {
         }
     }
 
-    /// Begins it, and waits until it is there.
-    pub(super) async fn begin(self, around: &Around) -> Going {
+    /// Begins it at the gateway, or past it at the provider, and waits until it is there.
+    pub(super) async fn begin(self, around: &Around, url: &str) -> Going {
         around.provider.reset();
         around.provider.script(Matcher::any(), self.script());
         let mut going = Going {
@@ -139,23 +138,23 @@ impl Trouble {
         };
         match self {
             Self::None => return going,
-            Self::ProviderStalls => going.each(64, around, wait_for_nothing),
-            Self::ClientsReadNothing => going.each(16, around, wait_for_nothing),
-            Self::ClientsSendByteByByte => going.each(64, around, byte_by_byte),
-            Self::ProviderResets | Self::ClientsLeave => going.each(8, around, stream),
-            Self::ProviderSendsGarbage => going.each(8, around, question),
-            Self::ProviderSendsHugeHeads => going.each(1, around, question),
-            Self::ClientsSendHugeHeads => going.each(8, around, huge_head),
-            Self::LargeBodies => going.each(1, around, large_body),
-            Self::IdleConnections => going.each(1000, around, idle),
-            Self::Flood => going.each(16, around, flood),
+            Self::ProviderStalls => going.each(64, url, wait_for_nothing),
+            Self::ClientsReadNothing => going.each(16, url, wait_for_nothing),
+            Self::ClientsSendByteByByte => going.each(64, url, byte_by_byte),
+            Self::ProviderResets | Self::ClientsLeave => going.each(8, url, stream),
+            Self::ProviderSendsGarbage => going.each(8, url, question),
+            Self::ProviderSendsHugeHeads => going.each(1, url, question),
+            Self::ClientsSendHugeHeads => going.each(8, url, huge_head),
+            Self::LargeBodies => going.each(1, url, large_body),
+            Self::IdleConnections => going.each(1000, url, idle),
+            Self::Flood => going.each(16, url, flood),
             Self::DiskIsSlow => {
                 around.believed.slow_disk(Duration::from_millis(500));
-                going.each(8, around, question);
+                going.each(8, url, question);
             }
             Self::DiskHangs => {
                 around.believed.slow_disk(Duration::from_hours(1));
-                going.each(8, around, question);
+                going.each(8, url, question);
             }
         }
         let enough = match self {
@@ -171,13 +170,13 @@ impl Trouble {
 
 impl Going {
     /// So many that do the same, each with the count of how often it happened.
-    fn each<F>(&mut self, count: usize, around: &Around, what: fn(String, Arc<AtomicU64>) -> F)
+    fn each<F>(&mut self, count: usize, url: &str, what: fn(String, Arc<AtomicU64>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         for _ in 0..count {
             self.tasks
-                .spawn(what(around.url.clone(), Arc::clone(&self.seen)));
+                .spawn(what(url.to_owned(), Arc::clone(&self.seen)));
         }
     }
 

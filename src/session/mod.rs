@@ -45,7 +45,7 @@ const OWN_CALL: usize = 16;
 /// The sessions of the last day.
 #[derive(Debug)]
 pub struct Sessions {
-    state: Mutex<State>,
+    state: State,
     caches: Mutex<Caches>,
 }
 
@@ -140,22 +140,22 @@ impl Sessions {
     /// Remembers about `capacity` sessions, and their anchors.
     pub fn new(capacity: usize) -> Self {
         Self {
-            state: Mutex::new(State::new(capacity)),
+            state: State::new(capacity),
             caches: Mutex::new(Caches::new(capacity)),
         }
     }
 
     /// Takes up the sessions of earlier records, the oldest first.
     pub fn restore(&self, records: impl IntoIterator<Item = Restored>) {
-        let mut state = self.state.lock();
+        let state = &self.state;
         for record in records {
-            state.known.insert(record.session, true, record.started);
-            for anchor in record.anchors {
-                state.wait(anchor, record.session, Context::default(), record.started);
-            }
+            let (session, started) = (record.session, record.started);
+            state.known.lock().insert(session, true, started);
+            state.wait(&record.anchors, session, Context::default(), started);
+            let mut calls = state.calls.lock();
             for call in record.calls.iter().take(CALLS_TIMED) {
-                let key = call_key(record.session, call);
-                state.calls.insert(key, record.ended, record.ended);
+                let key = call_key(session, call);
+                calls.insert(key, record.ended, record.ended);
             }
         }
     }
@@ -164,10 +164,13 @@ impl Sessions {
     pub fn assign(&self, asking: &Asking<'_>) -> Assigned {
         let (facts, now) = (asking.facts, asking.now);
         let stated = explicit::stated(asking);
-        let mut state = self.state.lock();
+        let state = &self.state;
         if !asking.endpoint.generates() {
-            let known = stated.filter(|stated| state.known.get(&stated.session, now).is_some());
-            return known.map_or_else(Assigned::default, |stated| Assigned {
+            let stated = stated.filter(|stated| {
+                let mut sessions = state.known.lock();
+                sessions.get(&stated.session, now).is_some()
+            });
+            return stated.map_or_else(Assigned::default, |stated| Assigned {
                 session: Some(stated.session),
                 parent: stated.owner,
                 agent: stated.agent,
@@ -179,7 +182,14 @@ impl Sessions {
             None => state.find(asking),
         };
         let session = found.unwrap_or_else(|| state.begin(asking));
-        let known = state.known.get(&session, now).copied();
+        let known = {
+            // In one step: of two requests at the same time, one is the session's first.
+            let mut sessions = state.known.lock();
+            let known = sessions.get(&session, now).copied();
+            let titled = known.unwrap_or(false) || facts.title.is_some();
+            sessions.insert(session, titled, now);
+            known
+        };
         let fresh = known.is_none();
         let owner = stated.as_ref().and_then(|stated| stated.owner);
         let parent = owner.or_else(|| match &stated {
@@ -192,10 +202,10 @@ impl Sessions {
         });
         let titled = known.unwrap_or(false);
         let title = facts.title.clone().filter(|_| !titled);
-        state.known.insert(session, titled || title.is_some(), now);
         let durations = facts.tool_results.iter().map(|result| {
             // Once: a request that is sent again brings the same results.
-            let called = state.calls.remove(&call_key(session, &result.call), now)?;
+            let key = call_key(session, &result.call);
+            let called = state.calls.lock().remove(&key, now)?;
             Some(now.0.saturating_sub(called.0))
         });
         Assigned {
@@ -247,16 +257,11 @@ impl Sessions {
                 anchors.push(anchor);
             }
         }
-        {
-            let context = Context::of(&request.prefix);
-            let mut state = self.state.lock();
-            for anchor in &anchors {
-                state.wait(*anchor, answered.session, context, now);
-            }
-            for tool in calls().take(CALLS_TIMED) {
-                let key = call_key(answered.session, &tool.call);
-                state.calls.insert(key, now, now);
-            }
+        let (session, context) = (answered.session, Context::of(&request.prefix));
+        self.state.wait(&anchors, session, context, now);
+        for tool in calls().take(CALLS_TIMED) {
+            let key = call_key(session, &tool.call);
+            self.state.calls.lock().insert(key, now, now);
         }
         Learnt {
             anchors,

@@ -9,6 +9,7 @@ use crate::{
     record::{SessionId, Timestamp},
     tap::Prefix,
 };
+use parking_lot::Mutex;
 
 /// How long a title call waits for its sibling, in milliseconds.
 pub(super) const SIBLING: u64 = 10_000;
@@ -20,26 +21,75 @@ pub(super) const TWINS: usize = 8;
 const PREFIXES: usize = 64;
 
 /// What is known of the sessions of the last day.
+///
+/// Every request passes here, so each map is locked for one step only: hashes are made outside.
 #[derive(Debug)]
 pub(super) struct State {
     /// Sessions that requests were seen of, and whether they have a title.
-    pub(super) known: Recent<SessionId, bool>,
+    pub(super) known: Mutex<Recent<SessionId, bool>>,
     /// Where conversations stand, and by what else they are found.
-    pub(super) anchors: Recent<u64, Vec<Waiting>>,
+    pub(super) anchors: Mutex<Recent<u64, Place>>,
     /// Requests of one user turn that wait for their sibling.
-    pub(super) prompts: Recent<u64, Vec<Prompt>>,
+    pub(super) prompts: Mutex<Recent<u64, Vec<Prompt>>>,
     /// When calls were made whose results are to come.
-    pub(super) calls: Recent<u64, Timestamp>,
+    pub(super) calls: Mutex<Recent<u64, Timestamp>>,
+}
+
+/// The sessions that an anchor names.
+///
+/// There may be more than a million anchors and nearly all of them name just one, which therefore stands in the map itself.
+#[derive(Debug)]
+pub(super) enum Place {
+    One(Waiting),
+    Several(Vec<Waiting>),
 }
 
 /// A session that an anchor names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    session: SessionId,
-    /// A request has gone on from here.
-    taken: bool,
+    /// The id's bytes: as a number of 16 bytes it would round this up from 40 bytes to 48.
+    session: [u8; 16],
     since: Timestamp,
     context: Context,
+    /// A request has gone on from here.
+    taken: bool,
+}
+
+impl Waiting {
+    fn session(&self) -> SessionId {
+        SessionId(u128::from_ne_bytes(self.session))
+    }
+}
+
+impl Place {
+    fn all(&self) -> &[Waiting] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Waiting] {
+        match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Several(several) => several,
+        }
+    }
+
+    /// Lets a session wait here anew; when it is too crowded, the one that has waited longest goes.
+    fn add(&mut self, new: Waiting) {
+        let mut all = self.all().to_vec();
+        all.retain(|one| one.session != new.session);
+        if all.is_empty() {
+            *self = Self::One(new);
+            return;
+        }
+        if all.len() == TWINS {
+            all.remove(0);
+        }
+        all.push(new);
+        *self = Self::Several(all);
+    }
 }
 
 /// What tells conversations apart that have said the same: the system prompt and the first message, wrapped context
@@ -77,15 +127,16 @@ impl State {
     /// Remembers about `capacity` sessions.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            known: Recent::new(capacity),
-            anchors: Recent::new(capacity.saturating_mul(16)),
-            prompts: Recent::new(capacity),
-            calls: Recent::new(capacity.saturating_mul(4)),
+            known: Mutex::new(Recent::new(capacity)),
+            anchors: Mutex::new(Recent::new(capacity.saturating_mul(16))),
+            // They are of use for ten seconds.
+            prompts: Mutex::new(Recent::new(capacity / 4)),
+            calls: Mutex::new(Recent::new(capacity.saturating_mul(4))),
         }
     }
 
     /// The session whose conversation the request continues.
-    pub(super) fn find(&mut self, asking: &Asking<'_>) -> Option<SessionId> {
+    pub(super) fn find(&self, asking: &Asking<'_>) -> Option<SessionId> {
         let (hints, now) = (&asking.facts.session, asking.now);
         let (user, client) = (asking.user, asking.client.name.as_str());
         let context = Context::of(&asking.facts.prefix);
@@ -131,7 +182,7 @@ impl State {
     }
 
     /// The session whose reply a first request repeats as its own text.
-    pub(super) fn quoted(&mut self, asking: &Asking<'_>) -> Option<SessionId> {
+    pub(super) fn quoted(&self, asking: &Asking<'_>) -> Option<SessionId> {
         let said = |hash: &u64| {
             let client = asking.client.name.as_str();
             anchor(asking.user, Kind::Said(client), &hash.to_le_bytes())
@@ -142,31 +193,33 @@ impl State {
     }
 
     /// The session of a request that got no whole reply, and is sent again or gone on from.
-    fn unanswered(&mut self, asking: &Asking<'_>, context: Context) -> Option<SessionId> {
+    fn unanswered(&self, asking: &Asking<'_>, context: Context) -> Option<SessionId> {
         let (hints, now) = (&asking.facts.session, asking.now);
         let places = hints.asks.iter().rev();
         let mut found = places.filter_map(|ask| {
             let kind = Kind::Ask(&asking.client.name, hints.has_tools);
             let anchor = anchor(asking.user, kind, &ask.to_le_bytes());
-            let waiting = self.anchors.get(&anchor, now)?;
+            let mut anchors = self.anchors.lock();
+            let waiting = anchors.get(&anchor, now)?;
             // Long after a failure, the same words are another conversation.
             let repeats = *ask == hints.history;
             let late = |one: &Waiting| now.0.saturating_sub(one.since.0) > REPEAT;
             let free = waiting
+                .all_mut()
                 .iter_mut()
                 .filter(|one| !(one.taken || repeats && late(one)));
             // The first of the likeliest ones.
             let best = free.rev().max_by_key(|one| one.context.likeness(context))?;
             best.taken = true;
-            Some(best.session)
+            Some(best.session())
         });
         found.next()
     }
 
     /// The session of an anchor that names just one.
-    fn only(&mut self, anchor: u64, now: Timestamp) -> Option<SessionId> {
-        match self.anchors.get(&anchor, now)?.as_slice() {
-            [waiting] => Some(waiting.session),
+    fn only(&self, anchor: u64, now: Timestamp) -> Option<SessionId> {
+        match self.anchors.lock().get(&anchor, now)?.all() {
+            [waiting] => Some(waiting.session()),
             _ => None,
         }
     }
@@ -174,67 +227,65 @@ impl State {
     /// One of the sessions that wait at the end of a history: the preferred one, else one that has not gone on, else the
     /// newest; of several the one that looks most alike.
     fn take(
-        &mut self,
+        &self,
         anchor: u64,
         preferred: Option<SessionId>,
         context: Context,
         now: Timestamp,
     ) -> Option<SessionId> {
-        let waiting = self.anchors.get(&anchor, now)?;
+        let mut anchors = self.anchors.lock();
+        let waiting = anchors.get(&anchor, now)?.all_mut();
         let like = |at: &usize| waiting[*at].context.likeness(context);
         let all = 0..waiting.len();
         let at = waiting
             .iter()
-            .position(|one| Some(one.session) == preferred)
+            .position(|one| Some(one.session()) == preferred)
             .or_else(|| {
                 let free = all.clone().filter(|at| !waiting[*at].taken);
                 free.rev().max_by_key(like)
             })
             .or_else(|| all.clone().max_by_key(like))?;
         waiting[at].taken = true;
-        Some(waiting[at].session)
+        Some(waiting[at].session())
     }
 
     /// A session that came by the middle of a history: the one that looks most alike, of several the newest.
-    fn passed(&mut self, anchor: u64, context: Context, now: Timestamp) -> Option<SessionId> {
-        let waiting = self.anchors.get(&anchor, now)?;
+    fn passed(&self, anchor: u64, context: Context, now: Timestamp) -> Option<SessionId> {
+        let mut anchors = self.anchors.lock();
+        let waiting = anchors.get(&anchor, now)?.all_mut();
         let likely = |one: &&Waiting| (one.context.likeness(context), one.taken);
-        Some(waiting.iter().max_by_key(likely)?.session)
+        Some(waiting.iter().max_by_key(likely)?.session())
     }
 
-    /// Lets a session wait at a point.
+    /// Lets a session wait at some points.
     pub(super) fn wait(
-        &mut self,
-        anchor: u64,
+        &self,
+        anchors: &[u64],
         session: SessionId,
         context: Context,
         now: Timestamp,
     ) {
-        let mut waiting = self
-            .anchors
-            .get(&anchor, now)
-            .map(std::mem::take)
-            .unwrap_or_default();
-        waiting.retain(|one| one.session != session);
-        if waiting.len() == TWINS {
-            waiting.remove(0);
-        }
-        // Nearly always there is just one, and there are many anchors.
-        waiting.reserve_exact(1);
-        waiting.push(Waiting {
-            session,
-            taken: false,
+        let new = Waiting {
+            session: session.0.to_ne_bytes(),
             since: now,
             context,
-        });
-        self.anchors.insert(anchor, waiting, now);
+            taken: false,
+        };
+        let mut known = self.anchors.lock();
+        for anchor in anchors {
+            if let Some(place) = known.get(anchor, now) {
+                place.add(new);
+            } else {
+                known.insert(*anchor, Place::One(new), now);
+            }
+        }
     }
 
     /// A session for a request that continues nothing.
     ///
     /// A program that asks for a title sends the same prompt twice, once without tools: such a pair is one session. The
     /// same prompt in the same form is another conversation.
-    pub(super) fn begin(&mut self, asking: &Asking<'_>) -> SessionId {
+    pub(super) fn begin(&self, asking: &Asking<'_>) -> SessionId {
         let (hints, now) = (&asking.facts.session, asking.now);
         let new = SessionId(uuid::Uuid::now_v7().as_u128());
         let Some(prompt) = hints.first_prompt else {
@@ -246,13 +297,13 @@ impl State {
             asking.client.name.as_bytes(),
             &prompt.to_le_bytes(),
         ]);
-        let mut waiting = self
-            .prompts
+        let workspace = &asking.facts.workspace;
+        let mut prompts = self.prompts.lock();
+        let mut waiting = prompts
             .get(&key, now)
             .map(std::mem::take)
             .unwrap_or_default();
         waiting.retain(|prompt| now.0.saturating_sub(prompt.at.0) <= SIBLING);
-        let workspace = &asking.facts.workspace;
         let elsewhere = |prompt: &Prompt| {
             let both = prompt.workspace.as_ref().zip(workspace.as_ref());
             both.is_some_and(|(one, other)| one != other)
@@ -275,7 +326,7 @@ impl State {
             });
             new
         };
-        self.prompts.insert(key, waiting, now);
+        prompts.insert(key, waiting, now);
         session
     }
 }

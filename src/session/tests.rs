@@ -753,7 +753,7 @@ proptest! {
             let session = sessions.ask(ALICE, &[], &request, NOW).session.unwrap();
             sessions.answer(ALICE, &client().name, session, &request, &reply("x"));
         }
-        let state = sessions.state.lock();
-        prop_assert!(state.known.len() <= 16 && state.prompts.len() <= 16 && state.anchors.len() <= 256);
+        let state = &sessions.state;
+        prop_assert!(state.known.lock().len() <= 16 && state.prompts.lock().len() <= 16 && state.anchors.lock().len() <= 256);
     }
 }

@@ -6,11 +6,9 @@
 //! prompt: neither makes a difference.
 //! Must not know: dialects, what is cached for how long.
 
-use super::{
-    json::{self, Raw},
-    turn::first64,
-};
-use blake3::Hasher;
+use super::json::{self, Raw};
+use foldhash::quality::{FixedState, FoldHasher};
+use std::hash::{BuildHasher as _, Hasher as _};
 
 /// Messages of a request that are told apart; later ones are not compared.
 const MESSAGES: usize = 1024;
@@ -56,32 +54,33 @@ impl Prefix {
     }
 }
 
-/// One hash of two; order counts.
-fn fold(before: u32, next: u32) -> u32 {
-    short(
-        &Hasher::new(),
-        &[&before.to_le_bytes(), &next.to_le_bytes()],
-    )
+/// Quick, and good enough: these hashes stay in memory, and only hold one caller's requests against each other.
+fn hasher() -> FoldHasher<'static> {
+    FixedState::default().build_hasher()
 }
 
-fn short(hasher: &Hasher, more: &[&[u8]]) -> u32 {
-    let mut hasher = hasher.clone();
-    for part in more {
-        hasher.update(part);
-    }
-    let [a, b, c, d, ..] = first64(&hasher.finalize()).to_le_bytes();
+fn short(hasher: &FoldHasher<'_>) -> u32 {
+    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
-fn hash(raw: Raw<'_>) -> u32 {
-    let mut hasher = Hasher::new();
-    value(&mut hasher, raw, DEPTH);
-    short(&hasher, &[])
+/// One hash of two; order counts.
+fn fold(before: u32, next: u32) -> u32 {
+    let mut hasher = hasher();
+    hasher.write(&before.to_le_bytes());
+    hasher.write(&next.to_le_bytes());
+    short(&hasher)
 }
 
-fn value(hasher: &mut Hasher, raw: Raw<'_>, depth: usize) {
+fn hash(raw: Raw<'_>) -> u32 {
+    let mut hasher = hasher();
+    value(&mut hasher, raw, DEPTH);
+    short(&hasher)
+}
+
+fn value(hasher: &mut FoldHasher<'_>, raw: Raw<'_>, depth: usize) {
     if depth == 0 || !raw.get().starts_with(['{', '[']) {
-        hasher.update(raw.get().as_bytes());
+        hasher.write(raw.get().as_bytes());
         return;
     }
     if json::is_object(raw) {
@@ -89,14 +88,14 @@ fn value(hasher: &mut Hasher, raw: Raw<'_>, depth: usize) {
             if MARKS.contains(&key) {
                 return;
             }
-            hasher.update(key.as_bytes());
-            hasher.update(&[0]);
+            hasher.write(key.as_bytes());
+            hasher.write(&[0]);
             if key == "content" || key == "system" || key == "parts" {
                 content(hasher, member, depth);
             } else {
-                hasher.update(member.get().as_bytes());
+                hasher.write(member.get().as_bytes());
             }
-            hasher.update(&[1]);
+            hasher.write(&[1]);
         });
     } else {
         content(hasher, raw, depth);
@@ -104,7 +103,7 @@ fn value(hasher: &mut Hasher, raw: Raw<'_>, depth: usize) {
 }
 
 /// A text, or a list of parts: a text alone is a list of one.
-fn content(hasher: &mut Hasher, raw: Raw<'_>, depth: usize) {
+fn content(hasher: &mut FoldHasher<'_>, raw: Raw<'_>, depth: usize) {
     if !raw.get().starts_with('[') {
         text(hasher, raw);
         return;
@@ -113,15 +112,15 @@ fn content(hasher: &mut Hasher, raw: Raw<'_>, depth: usize) {
         Part::Text(said) => text(hasher, said),
         Part::Mark => {}
         Part::Other => {
-            hasher.update(&[3]);
+            hasher.write(&[3]);
             value(hasher, part, depth - 1);
         }
     });
 }
 
-fn text(hasher: &mut Hasher, raw: Raw<'_>) {
-    hasher.update(&[2]);
-    hasher.update(raw.get().as_bytes());
+fn text(hasher: &mut FoldHasher<'_>, raw: Raw<'_>) {
+    hasher.write(&[2]);
+    hasher.write(raw.get().as_bytes());
 }
 
 enum Part<'a> {

@@ -152,6 +152,10 @@ fn what_looks_like_a_credential_is_kept_nowhere() {
         "x-amz-security-token",
         "x-team-secret",
         "x-own-key",
+        "x-api-keys",
+        "apikeys",
+        "password2",
+        "x-authorizations",
     ];
     let lines = secrets.map(|name| (name, "s3cret"));
     for (name, value) in redacted(&head(&lines)) {

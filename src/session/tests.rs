@@ -109,6 +109,46 @@ impl Sessions {
 }
 
 #[test]
+fn of_requests_at_the_same_time_one_begins_the_session_and_each_takes_a_place_of_its_own() {
+    let sessions = Sessions::new(1000);
+    let hello = chat(&[("user", "hello".into())]);
+    let after = chat(&[
+        ("user", "hello".into()),
+        ("assistant", "hi".into()),
+        ("user", "go on".into()),
+    ]);
+    let ask = |lines: &[(&'static str, &str)], request| {
+        std::thread::scope(|scope| {
+            let asks = || sessions.ask(ALICE, lines, request, NOW);
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(asks)).collect();
+            let assigned = threads.into_iter().map(|thread| thread.join().unwrap());
+            assigned.collect::<Vec<_>>()
+        })
+    };
+    for round in 0..50 {
+        let id = format!("conversation-{round}");
+        let stated = ask(&[("x-session-id", &id)], &hello);
+        assert_eq!(stated.iter().filter(|one| one.fresh).count(), 1);
+    }
+    let begun = ask(&[], &hello);
+    let each: HashSet<_> = begun.iter().map(|one| one.session.unwrap()).collect();
+    assert_eq!(each.len(), 8);
+    for session in &each {
+        sessions.answer(ALICE, &client().name, *session, &hello, &reply("hi"));
+    }
+    let gone_on = ask(&[], &after);
+    let gone_on: HashSet<_> = gone_on.iter().map(|one| one.session.unwrap()).collect();
+    assert_eq!(gone_on, each, "each goes on once");
+}
+
+#[test]
+fn an_anchor_of_one_session_takes_56_bytes() {
+    // There may be 1.6 million of them.
+    let entry = size_of::<(u64, (state::Place, Timestamp))>();
+    assert_eq!(entry, 56);
+}
+
+#[test]
 fn two_programs_that_begin_alike_go_on_in_their_own_sessions() {
     let sessions = Sessions::new(100);
     let other = Client {

@@ -200,13 +200,49 @@ pub(super) fn key(parts: &[&[u8]]) -> u64 {
     first64(&hash(parts))
 }
 
+/// The parts of nearly every key, with their lengths, fit in here.
+const PIECE: usize = 256;
+
 fn hash(parts: &[&[u8]]) -> blake3::Hash {
-    let size = parts.iter().map(|part| 8 + part.len()).sum();
     // In one piece: for so few bytes, feeding them one by one takes as long as the hash itself.
-    let mut all = Vec::with_capacity(size);
+    let mut piece = [0; PIECE];
+    let mut room = piece.as_mut_slice();
     for part in parts {
-        all.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        all.extend_from_slice(part);
+        let Some((own, rest)) = room.split_at_mut_checked(8 + part.len()) else {
+            return hash_large(parts);
+        };
+        let (length, bytes) = own.split_at_mut(8);
+        length.copy_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.copy_from_slice(part);
+        room = rest;
     }
-    blake3::hash(&all)
+    let left = room.len();
+    blake3::hash(&piece[..PIECE - left])
+}
+
+/// The same of parts of any size: ids in a body may be as long as the body.
+fn hash_large(parts: &[&[u8]]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_one_piece_is_that_of_its_parts_one_by_one() {
+        for size in [0, 1, 17, PIECE - 25, PIECE - 24, PIECE - 23, PIECE, 10_000] {
+            let long = vec![b'x'; size];
+            for parts in [[&b"a"[..], &long], [&long, b"a"], [b"", &long]] {
+                assert_eq!(hash(&parts), hash_large(&parts), "{size}");
+            }
+        }
+        assert_eq!(hash(&[]), hash_large(&[]));
+        assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
+    }
 }

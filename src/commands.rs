@@ -87,6 +87,8 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would say so on stderr too, and panic in whoever logs, when nobody reads that any more.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_target(false).init(),

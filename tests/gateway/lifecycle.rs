@@ -89,6 +89,28 @@ async fn sigterm_lets_running_streams_finish_and_takes_no_new_requests() {
 }
 
 #[tokio::test]
+async fn it_serves_and_stops_in_order_when_nobody_reads_its_log() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let mut gateway = drained("30s", &provider).await;
+    gateway.process.stdout.close().await;
+    gateway.process.stderr.close().await;
+    let ask = async |model: &str| {
+        let url = format!("{}/v1/messages", gateway.url);
+        client::post(&url, message(model, "hi", false)).await.status
+    };
+    assert_eq!(ask("claude-haiku-4-5").await, 200);
+    assert_eq!(ask("no-such-model").await, 404);
+    gateway.process.signal("HUP").await;
+    assert_eq!(ask("claude-haiku-4-5").await, 200);
+    gateway.process.signal("TERM").await;
+    let status = gateway.process.wait().await;
+    assert!(status.success(), "{status}");
+    let ended = records(&gateway.state_dir()).await;
+    assert_eq!(ended.len(), 3);
+    assert!(ended.iter().all(|record| record.end != End::Interrupted));
+}
+
+#[tokio::test]
 async fn a_request_on_an_open_http2_connection_is_told_to_try_again_during_the_drain() {
     let provider = Provider::start(Options::default()).await.unwrap();
     let mut gateway = drained("30s", &provider).await;

@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
     sync::watch,
+    task::AbortHandle,
 };
 
 /// How long anything that ought to happen may take before a test fails.
@@ -16,34 +17,46 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lines that a process has written so far.
 #[derive(Clone, Debug)]
-pub struct Lines(watch::Receiver<Arc<Vec<String>>>);
+pub struct Lines {
+    lines: watch::Receiver<Arc<Vec<String>>>,
+    reading: AbortHandle,
+}
 
 impl Lines {
     fn read(from: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (sender, receiver) = watch::channel(Arc::new(Vec::new()));
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             let mut lines = BufReader::new(from).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 sender.send_modify(|all| Arc::make_mut(all).push(line));
             }
         });
-        Self(receiver)
+        Self {
+            lines: receiver,
+            reading: reading.abort_handle(),
+        }
+    }
+
+    /// Stops reading and closes the pipe: the process finds nobody who reads what it writes.
+    pub async fn close(&self) {
+        self.reading.abort();
+        self.end().await;
     }
 
     /// All lines until now.
     pub fn all(&self) -> Arc<Vec<String>> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.lines.borrow())
     }
 
     /// Waits until no more can come.
     async fn end(&self) {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.lines.clone();
         while receiver.changed().await.is_ok() {}
     }
 
     /// The first line that the question accepts, now or later.
     pub async fn find<T>(&self, what: &str, mut question: impl FnMut(&str) -> Option<T>) -> T {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.lines.clone();
         let mut seen = 0;
         let search = async {
             loop {

@@ -115,17 +115,9 @@ pub(super) async fn read<T: Send + 'static>(
     asked: &Asked<'_>,
     question: impl FnOnce(&Store) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let store = asked.api.store.clone();
-    let unread = || {
+    asked.api.store.ask(question).await.map_err(|error| {
+        tracing::warn!(%error, "the API could not read from the store");
         let detail = "the records can't be read at the moment; requests to models are not affected";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-    };
-    match tokio::task::spawn_blocking(move || question(&store)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the API could not read from the store");
-            Err(unread())
-        }
-        Err(_) => Err(unread()),
-    }
+    })
 }

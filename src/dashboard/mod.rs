@@ -36,7 +36,7 @@ use crate::{
     policy,
     provider::probe,
     record::{RequestId, SessionId, Timestamp},
-    store::{Store, Writer},
+    store::{ReadError, Store, Writer},
 };
 use bytes::Bytes;
 use http::{
@@ -155,11 +155,11 @@ enum Missing {
     /// Only admins may.
     AdminsOnly,
     /// The store did not answer.
-    Store(source::Error),
+    Store(ReadError),
 }
 
-impl From<source::Error> for Missing {
-    fn from(error: source::Error) -> Self {
+impl From<ReadError> for Missing {
+    fn from(error: ReadError) -> Self {
         Self::Store(error)
     }
 }

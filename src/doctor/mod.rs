@@ -75,7 +75,7 @@ pub async fn examine(app: &App, question: &Question) -> Report {
     clock::look(app, node.control_clock, &providers, &mut report);
     config::look(app, &config, &mut report);
     host::look(app, &config, &mut report);
-    store::look(app, &config, &mut report);
+    store::look(app, &config, &mut report).await;
     https::look(app, &mut report);
     clients::look(app, &mut report);
     traffic::judge(&config, &traffic, &mut report);

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     config::Config,
     record::Timestamp,
-    store::{self, Integrity},
+    store::{self, Integrity, Store},
 };
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const LAG: u64 = 5_000;
 const LEEWAY: u64 = 2 * 86_400_000;
 
 /// Looks at the store of a running gateway.
-pub(super) fn look(app: &App, config: &Config, report: &mut Report) {
+pub(super) async fn look(app: &App, config: &Config, report: &mut Report) {
     let stats = app.writer.stats();
     if let Some(why) = &stats.degraded {
         report.add(
@@ -70,7 +70,7 @@ pub(super) fn look(app: &App, config: &Config, report: &mut Report) {
         );
     }
     captures(config, stats.capture_live_bytes, report);
-    let oldest = app.store.oldest().ok().flatten();
+    let oldest = app.store.ask(Store::oldest).await.ok().flatten();
     let back = oldest.map_or_else(
         || "no record yet".to_owned(),
         |time| format!("the oldest record is from {} ({})", time, ago(time)),

@@ -53,16 +53,14 @@ type Groups = BTreeMap<String, Group>;
 
 /// The newest records of the last hour; none when the store can't be read, which is said elsewhere.
 pub(super) async fn read(app: &App) -> Vec<Record> {
-    let store = app.store.clone();
     let filter = Filter {
         from: Some(Timestamp(Timestamp::now().0.saturating_sub(LATELY))),
         ..Filter::default()
     };
-    let read = tokio::task::spawn_blocking(move || store.requests(&filter, None, MOST));
-    match read.await {
-        Ok(Ok(page)) => page.items,
-        _ => Vec::new(),
-    }
+    let read = app
+        .store
+        .ask(move |store| store.requests(&filter, None, MOST));
+    read.await.map(|page| page.items).unwrap_or_default()
 }
 
 /// Says what they show.

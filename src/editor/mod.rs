@@ -151,22 +151,20 @@ impl Editor {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Version>, ReadError> {
-        let inner = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut versions = inner.store.config_history()?;
+        let read = self.0.store.ask(move |store| {
+            let mut versions = store.config_history()?;
             versions.retain(|version| before.is_none_or(|before| version.version < before));
             versions.reverse();
             versions.truncate(limit);
             Ok(versions.into_iter().map(Version::from).collect())
         });
-        read.await.unwrap_or(Err(ReadError::Closed))
+        read.await
     }
 
     /// A version and its text, secrets taken out; none when there is no such version (any more).
     pub async fn version(&self, version: u64) -> Result<Option<(Version, String)>, ReadError> {
-        let inner = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || {
-            let found = inner.store.config_version(version)?;
+        let read = self.0.store.ask(move |store| {
+            let found = store.config_version(version)?;
             Ok(found.map(|mut found| {
                 let text = std::mem::take(&mut found.text);
                 let bytes = text.len();
@@ -174,7 +172,7 @@ impl Editor {
                 (Version { bytes, ..version }, text)
             }))
         });
-        read.await.unwrap_or(Err(ReadError::Closed))
+        read.await
     }
 
     /// Notes each document that comes into force by the file: at the start, and until the sender of configurations ends.

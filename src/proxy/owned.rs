@@ -66,15 +66,13 @@ impl Owned {
                 return owner == user;
             }
         }
-        let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.owner(&key.0, &key.1)).await;
-        match read {
-            Ok(Ok(owner)) => owner.as_deref() == Some(user),
-            Ok(Err(error)) => {
+        let read = self.store.ask(move |store| store.owner(&key.0, &key.1));
+        match read.await {
+            Ok(owner) => owner.as_deref() == Some(user),
+            Err(error) => {
                 tracing::warn!(%error, "the owner of a stored object can't be read: it is taken for nobody's");
                 false
             }
-            Err(_) => false,
         }
     }
 

@@ -61,6 +61,9 @@ pub enum ReadError {
     /// The store is closed, or shut until its disk works again.
     #[error("the store is not open")]
     Closed,
+    /// The disk hangs, or answers others first.
+    #[error("the disk does not answer in time")]
+    Slow,
     /// redb failed.
     #[error("the store can't be read")]
     Database(#[source] redb::Error),
@@ -73,7 +76,7 @@ impl ReadError {
     /// The same in redb's words, for a transaction that both reads and writes.
     pub(super) fn into_redb(self) -> redb::Error {
         match self {
-            Self::Closed => redb::Error::DatabaseClosed,
+            Self::Closed | Self::Slow => redb::Error::DatabaseClosed,
             Self::Database(error) => error,
             Self::Row(row) => redb::Error::Corrupted(row.to_string()),
         }

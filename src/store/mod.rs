@@ -13,6 +13,7 @@
 
 mod age;
 mod apply;
+mod ask;
 mod bodies;
 mod captures;
 mod codec;

@@ -5,6 +5,7 @@
 
 use super::age::Age;
 use super::apply::{Batch, Encoded};
+use super::ask::Turns;
 use super::file::{self, File, OpenBackend, OpenError};
 use super::prune::Retention;
 use super::queue::Queue;
@@ -71,6 +72,7 @@ pub struct Recovered {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) files: Arc<Files>,
+    pub(super) turns: Turns,
 }
 
 /// Requests that one transaction of the recovery changes.
@@ -119,7 +121,8 @@ impl Store {
             bodies: start("store-bodies", &shared, &files, bodies::run)?,
         };
         let writer = Writer::new(shared, Arc::clone(&files), threads);
-        Ok((Self { files }, writer, recovered))
+        let turns = Turns::new();
+        Ok((Self { files, turns }, writer, recovered))
     }
 }
 

@@ -343,20 +343,17 @@ impl Writer {
         };
         // Bodies first: what is lost of them is noted in records.
         self.shared().bodies.advance(Phase::Closing);
-        let mut bodies = threads.bodies;
-        let mut records = threads.records;
-        let drain = async {
-            let _ = (&mut bodies).await;
+        let mut drained = std::pin::pin!(async {
+            let _ = threads.bodies.await;
             self.shared().records.advance(Phase::Closing);
-            let _ = (&mut records).await;
-        };
-        if tokio::time::timeout(deadline, drain).await.is_err() {
+            let _ = threads.records.await;
+        });
+        if tokio::time::timeout(deadline, &mut drained).await.is_err() {
             self.shared().bodies.advance(Phase::Abandoned);
             self.shared().records.advance(Phase::Abandoned);
             // A thread inside a disk call that hangs is left behind; what it holds counts as lost.
             let grace = Duration::from_secs(1);
-            let both = async { (bodies.await.is_ok(), records.await.is_ok()) };
-            if tokio::time::timeout(grace, both).await.is_err() {
+            if tokio::time::timeout(grace, drained).await.is_err() {
                 self.shared().give_up();
                 return self.stats();
             }

@@ -5,7 +5,6 @@
 use super::{
     Done, author,
     edit::{against, editing, failed, saved_at},
-    unread,
     view::{Draft, Notice, Past, notice, unix},
 };
 use crate::{
@@ -24,11 +23,11 @@ pub(super) async fn past(
     notice: Option<Notice>,
 ) -> Result<Markup, Missing> {
     let editor = &dashboard.editor;
-    let found = editor.version(number).await.map_err(unread)?;
+    let found = editor.version(number).await?;
     let (version, text) = found.ok_or(Missing::NotFound)?;
-    let earlier = editor.history(Some(number), 1).await.map_err(unread)?;
+    let earlier = editor.history(Some(number), 1).await?;
     let before = match earlier.first() {
-        Some(earlier) => editor.version(earlier.number).await.map_err(unread)?,
+        Some(earlier) => editor.version(earlier.number).await?,
         None => None,
     };
     let page = Past {
@@ -52,7 +51,7 @@ pub(super) async fn revert(
 ) -> Result<Done, Missing> {
     let editor = &dashboard.editor;
     if form.get("do") == "edit" {
-        let found = editor.version(number).await.map_err(unread)?;
+        let found = editor.version(number).await?;
         let (_, text) = found.ok_or(Missing::NotFound)?;
         let document = editor.document().await;
         let draft = Draft::with(&document, unix(&text));

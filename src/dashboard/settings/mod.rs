@@ -19,7 +19,6 @@ use super::{
     layout::Frame,
     pages::settings as pages,
     route::{Query, Route},
-    source,
 };
 use crate::{
     config::splice,
@@ -67,7 +66,7 @@ pub(super) async fn open(
     Ok(match route {
         Route::History => {
             let before = query.get("before").and_then(|text| text.parse().ok());
-            let mut versions = editor.history(before, VERSIONS + 1).await.map_err(unread)?;
+            let mut versions = editor.history(before, VERSIONS + 1).await?;
             let more = versions.len() > VERSIONS;
             versions.truncate(VERSIONS);
             let document = editor.document().await;
@@ -207,10 +206,6 @@ pub(super) async fn stale_form(
             )
         }
     })
-}
-
-fn unread(error: crate::store::ReadError) -> Missing {
-    Missing::Store(source::Error::from(error))
 }
 
 /// The token of a form.

@@ -40,15 +40,6 @@ const HOST: &str = "host";
 /// Tools and MCP servers that a filter lists.
 const OFFERED: usize = 200;
 
-/// Why a page could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::dashboard) enum Error {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("a read of the store was cut off")]
-    Stopped,
-}
-
 /// Whose data a page may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dashboard) struct Scope {
@@ -112,14 +103,15 @@ impl Source {
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let store = self.store.clone();
-        let task = tokio::task::spawn_blocking(move || read(&store));
-        Ok(task.await.map_err(|_| Error::Stopped)??)
+    ) -> Result<T, ReadError> {
+        self.store.ask(read).await
     }
 
     /// The scope of one person, by login; of several who had it, the one who was here last.
-    pub(in crate::dashboard) async fn person(&self, login: &str) -> Result<Option<Scope>, Error> {
+    pub(in crate::dashboard) async fn person(
+        &self,
+        login: &str,
+    ) -> Result<Option<Scope>, ReadError> {
         let login = login.to_owned();
         self.read(move |store| {
             Ok(store.key_of(&login)?.map(|user| Scope {
@@ -135,7 +127,7 @@ impl Source {
         &self,
         scope: Scope,
         selection: &Selection,
-    ) -> Result<Scope, Error> {
+    ) -> Result<Scope, ReadError> {
         if scope.whose != Whose::Everyone || selection.user.is_empty() {
             return Ok(scope);
         }
@@ -150,7 +142,7 @@ impl Source {
         selection: Selection,
         mut choices: Choices,
         now: Timestamp,
-    ) -> Result<Overview, Error> {
+    ) -> Result<Overview, ReadError> {
         let scope = scope.clone();
         self.read(move |store| {
             let (period, end) = (selection.period(), selection.end(now));
@@ -185,7 +177,7 @@ impl Source {
         scope: &Scope,
         selection: Selection,
         now: Timestamp,
-    ) -> Result<Vec<Session>, Error> {
+    ) -> Result<Vec<Session>, ReadError> {
         let scope = scope.clone();
         self.read(move |store| active(store, &scope, &selection, now))
             .await
@@ -198,7 +190,7 @@ impl Source {
         selection: Selection,
         mut choices: Choices,
         now: Timestamp,
-    ) -> Result<Sessions, Error> {
+    ) -> Result<Sessions, ReadError> {
         let scope = scope.clone();
         self.read(move |store| {
             let asked = read::filter(&scope, &selection, selection.period, now);
@@ -229,7 +221,7 @@ impl Source {
         after: &str,
         as_table: bool,
         now: Timestamp,
-    ) -> Result<Option<SessionPage>, Error> {
+    ) -> Result<Option<SessionPage>, ReadError> {
         let scope = scope.clone();
         let cursor = after.parse().ok();
         let owner: Arc<str> = Arc::clone(&caller.user);
@@ -283,7 +275,7 @@ impl Source {
         &self,
         scope: &Scope,
         id: SessionId,
-    ) -> Result<Option<Session>, Error> {
+    ) -> Result<Option<Session>, ReadError> {
         let found = self.read(move |store| store.session(id)).await?;
         let found = found.filter(|found| scope.holds(&found.user));
         Ok(found.map(session))
@@ -313,7 +305,7 @@ impl Source {
         &self,
         scope: &Scope,
         id: RequestId,
-    ) -> Result<Option<Record>, Error> {
+    ) -> Result<Option<Record>, ReadError> {
         let record = self.read(move |store| store.request(id)).await?;
         Ok(record.filter(|record| scope.holds(&record.who.user)))
     }
@@ -324,7 +316,7 @@ impl Source {
         caller: &Caller,
         record: &Record,
         now: Timestamp,
-    ) -> Result<Option<Capture>, Error> {
+    ) -> Result<Option<Capture>, ReadError> {
         let id = record.id;
         let capture = self.read(move |store| store.capture(id)).await?;
         if capture.is_some() && *record.who.user != *caller.user {
@@ -341,7 +333,7 @@ impl Source {
         selection: Selection,
         mut choices: Choices,
         now: Timestamp,
-    ) -> Result<Tools, Error> {
+    ) -> Result<Tools, ReadError> {
         let scope = scope.clone();
         self.read(move |store| {
             let (period, end) = (selection.period(), selection.end(now));
@@ -373,7 +365,7 @@ impl Source {
         selection: Selection,
         mut choices: Choices,
         now: Timestamp,
-    ) -> Result<Adoption, Error> {
+    ) -> Result<Adoption, ReadError> {
         let scope = scope.clone();
         self.read(move |store| {
             let (period, end) = (selection.period(), selection.end(now));
@@ -407,7 +399,7 @@ impl Source {
         admin: bool,
         mut rows: Vec<Model>,
         now: Timestamp,
-    ) -> Result<Models, Error> {
+    ) -> Result<Models, ReadError> {
         let scope = scope.clone();
         self.read(move |store| {
             let (period, end) = (selection.period(), selection.end(now));
@@ -439,7 +431,7 @@ impl Source {
         selection: Selection,
         mut choices: Choices,
         now: Timestamp,
-    ) -> Result<Audit, Error> {
+    ) -> Result<Audit, ReadError> {
         self.read(move |store| {
             let end = selection.end(now);
             let from = selection
@@ -471,7 +463,7 @@ impl Source {
     }
 
     /// Everybody's logins, in order.
-    pub(in crate::dashboard) async fn logins(&self) -> Result<Vec<String>, Error> {
+    pub(in crate::dashboard) async fn logins(&self) -> Result<Vec<String>, ReadError> {
         self.read(|store| {
             let logins: BTreeSet<String> = logins(store)?.into_values().collect();
             Ok(logins.into_iter().collect())

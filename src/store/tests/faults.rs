@@ -2,8 +2,10 @@
 
 use super::support::*;
 use crate::record::*;
+use crate::store::ask::{ANSWERED_WITHIN, ASKED_AT_ONCE};
 use crate::store::*;
-use std::time::Duration;
+use futures_util::future::join_all;
+use std::{sync::Arc, time::Duration};
 
 /// Records agree with counters and summaries.
 fn check_sums(store: &Store) {
@@ -193,6 +195,41 @@ async fn a_disk_that_hangs_is_in_nobodys_way() {
     let stats = writer.stats();
     assert_eq!((stats.lost_records, stats.lost_bodies), (0, 0));
     check_sums(&store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_hang_are_answered_in_time_and_leave_threads_for_others() {
+    let (store, writer) = store();
+    let (hang, hanging) = std::sync::mpsc::channel::<()>();
+    let hanging = Arc::new(parking_lot::Mutex::new(hanging));
+    let stuck = (0..ASKED_AT_ONCE).map(|_| {
+        let hanging = Arc::clone(&hanging);
+        store.ask(move |_| Ok(hanging.lock().recv().is_ok()))
+    });
+    // It takes no thread: there are as many as turns for questions.
+    let late = store.ask(Store::totals);
+    let (stuck, late, ()) =
+        tokio::join!(join_all(stuck), late, tokio::time::advance(ANSWERED_WITHIN));
+    for asked in stuck {
+        assert!(matches!(asked, Err(ReadError::Slow)));
+    }
+    assert!(matches!(late, Err(ReadError::Slow)));
+    drop(hang);
+    assert_eq!(store.ask(Store::totals).await.unwrap().requests, 0);
+    drop(writer);
+}
+
+#[tokio::test]
+async fn a_close_ends_when_only_the_records_hang() {
+    let disk = Disk::new();
+    let (_store, writer, _) = open_on(&disk, OpenOptions::default());
+    writer.flush().await.unwrap();
+    let hanging = disk.hang();
+    writer.finish(finished(record(id(10, 1))), None);
+    // The thread of bodies has nothing to write and ends at once.
+    let stats = writer.close(Duration::from_millis(200)).await;
+    assert_eq!(stats.queued, 0);
+    drop(hanging);
 }
 
 #[tokio::test]

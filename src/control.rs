@@ -27,10 +27,14 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::{UnixListener, UnixStream};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// How long an export waits for records that are queued: a disk that hangs must not hold back what is stored.
+const EXPORT_WAITS: Duration = Duration::from_secs(5);
 
 /// The socket's path in a state directory.
 pub fn socket(state_dir: &Path) -> PathBuf {
@@ -105,7 +109,7 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
         },
         (&Method::GET, "/export") => {
             match serde_json::from_str::<ExportOptions>(&query("options").unwrap_or_default()) {
-                Ok(options) => export(app, options),
+                Ok(options) => export(app, options).await,
                 Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
             }
         }
@@ -154,8 +158,10 @@ async fn answer(app: &Arc<App>, request: &Request<Incoming>) -> Response<Body> {
     }
 }
 
-/// Streams an export.
-fn export(app: &Arc<App>, options: ExportOptions) -> Response<Body> {
+/// Streams an export. What was answered before it is in it, unless the disk is too slow for that.
+async fn export(app: &Arc<App>, options: ExportOptions) -> Response<Body> {
+    // Either way the export begins: what the disk does not take is counted elsewhere.
+    let _ = tokio::time::timeout(EXPORT_WAITS, app.writer.flush_records()).await;
     let store = app.store.clone();
     streamed(move |out| {
         crate::store::export(&store, &options, out).map_err(io::Error::other)?;

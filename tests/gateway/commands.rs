@@ -2,10 +2,14 @@
 
 use super::start;
 use crate::support::{
-    EVERYBODY, config, gateway::run, http as client, message, process::Process, repository,
+    EVERYBODY, Gateway, config, gateway::run, http as client, message, process::Process,
+    repository, world::Believed,
 };
 use provider::{Options, Provider};
-use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path, process::Output};
+use std::{
+    collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path, process::Output,
+    time::Duration,
+};
 use tokio::process::Command;
 
 async fn aperture(arguments: &[&str]) -> Output {
@@ -174,6 +178,28 @@ async fn health_doctor_and_export_work_while_it_runs_and_afterwards() {
     assert_eq!(doctor.status.code(), Some(1));
     assert!(serde_json::from_slice::<serde_json::Value>(&doctor.stdout).is_ok());
     drop(dir);
+}
+
+#[tokio::test]
+async fn an_export_has_what_was_answered_before_it() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let believed = Believed::new();
+    let gateway = Gateway::dev(&config(&provider.url(), EVERYBODY), believed.options()).await;
+    believed.slow_disk(Duration::from_millis(500));
+    let url = format!("{}/v1/messages", gateway.url);
+    let answer = client::post(&url, message("claude-haiku-4-5", "hi", false)).await;
+    assert_eq!(answer.status, 200);
+    let output = gateway.command(&["export", "records"]).await;
+    believed.slow_disk(Duration::ZERO);
+    assert!(output.status.success(), "{output:?}");
+    let lines = text(&output.stdout);
+    let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let ends: Vec<_> = lines
+        .lines()
+        .map(|line| record(line)["end"].clone())
+        .collect();
+    assert_eq!(ends, ["complete"]);
+    gateway.stop().await;
 }
 
 #[tokio::test]

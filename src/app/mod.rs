@@ -37,7 +37,7 @@ use crate::{
         credential::{Credentials, Host},
         probe,
     },
-    proxy::{Owned, Proxy, exchange::InFlight},
+    proxy::{Owned, Proxy, Reading, exchange::InFlight},
     record::Timestamp,
     server::{Mistakes, Names, Port, Scrape, Server, Tls},
     session::{Restored, Sessions},
@@ -231,6 +231,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         otlp,
         owned: Owned::new(store.clone(), writer.clone()),
+        reading: Reading::default(),
         in_flight: in_flight.clone(),
         tasks: requests.clone(),
     };

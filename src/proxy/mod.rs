@@ -10,9 +10,11 @@ pub mod error;
 pub mod exchange;
 mod intake;
 mod owned;
+mod reading;
 mod stored;
 
 pub use owned::Owned;
+pub use reading::Reading;
 
 use crate::{
     config::{Config, Live},
@@ -31,10 +33,7 @@ use crate::{
     session::{self, Asking, Sessions},
     shutdown::Tasks,
     store::Writer,
-    tap::{
-        IncludeUsage, REFERENCES, RequestFacts, ResponseTap, StoredIds, UsageChunkFilter,
-        read_request, read_request_to,
-    },
+    tap::{IncludeUsage, REFERENCES, RequestFacts, ResponseTap, StoredIds, UsageChunkFilter},
 };
 use body::{Body, Relay};
 use bytes::Bytes;
@@ -70,6 +69,8 @@ pub struct Proxy {
     pub otlp: Exporter,
     /// Whose the objects are that providers store.
     pub owned: Owned,
+    /// What is read of bodies.
+    pub reading: Reading,
     /// What is under way.
     pub in_flight: InFlight,
     /// Whether the gateway is stopping.
@@ -154,18 +155,20 @@ impl Proxy {
         let (body, rest) = self
             .read_body(&config, parts, body, exchange, larger)
             .await?;
-        let facts = match named {
-            Some(model) => {
-                let model = percent_decode_str(model).decode_utf8().map_err(|_| {
-                    Failure::BadRequest("the model in the path is not UTF-8".into())
-                })?;
-                match rest {
-                    None => read_request_to(&model, endpoint, &parts.headers, &body),
-                    Some(_) => RequestFacts::of_path(&model, endpoint),
-                }
+        let named = named.map(|model| percent_decode_str(model).decode_utf8());
+        let named = named
+            .transpose()
+            .map_err(|_| Failure::BadRequest("the model in the path is not UTF-8".into()))?;
+        let facts = match (&named, &rest) {
+            (Some(model), Some(_)) => RequestFacts::of_path(model, endpoint),
+            (named, _) => {
+                let facts = self
+                    .reading
+                    .facts(named.as_deref(), endpoint, &parts.headers, &body);
+                facts
+                    .await
+                    .map_err(|bad| Failure::BadRequest(bad.to_string()))?
             }
-            None => read_request(endpoint, &parts.headers, &body)
-                .map_err(|bad| Failure::BadRequest(bad.to_string()))?,
         };
         let facts = Arc::new(facts);
         exchange.asked(&facts, &body);

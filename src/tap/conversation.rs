@@ -10,6 +10,7 @@ use super::{
     turn::{CallHash, Role, TurnHash, chain, first64, visible},
 };
 use crate::record::ToolCall;
+use memchr::memmem;
 use std::{borrow::Cow, collections::VecDeque};
 
 /// Title length, in characters.
@@ -179,14 +180,14 @@ impl<'a> Conversation<'a> {
     /// Notes a long text of the user's as the reply that it may repeat: all of it, what follows an introduction, and what
     /// stands in marks.
     fn repeats(&mut self, text: &str) {
+        if text.len() < SUMMARY || self.repeated.len() >= REPEATED {
+            return;
+        }
         let marked = || {
-            let (_, rest) = text.split_once("<summary>")?;
-            Some(
-                rest.split_once("</summary>")
-                    .map_or(rest, |(inner, _)| inner),
-            )
+            let (_, rest) = split_at(text, "<summary>")?;
+            Some(split_at(rest, "</summary>").map_or(rest, |(inner, _)| inner))
         };
-        let after = || Some(text.split_once("\n\n")?.1);
+        let after = || Some(split_at(text, "\n\n")?.1);
         for part in [Some(text), marked(), after()].into_iter().flatten() {
             let part = part.trim();
             if part.len() >= SUMMARY && self.repeated.len() < REPEATED {
@@ -256,6 +257,12 @@ impl<'a> Conversation<'a> {
         let title = self.title.map(|text| title(&text));
         (hints, title, self.results)
     }
+}
+
+/// As `str::split_once`, which took a seventh of the time of a request with a text of 8 MB.
+fn split_at<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
+    let at = memmem::find(text.as_bytes(), mark.as_bytes())?;
+    Some((&text[..at], &text[at + mark.len()..]))
 }
 
 /// Adds to the newest few.

@@ -29,6 +29,9 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 type Pool = legacy::Client<HttpsConnector<Connector>, Pieces>;
 
+/// Bytes of an answer that are read at once at most, and of its head.
+const READ_AT_ONCE: usize = 128 << 10;
+
 /// How providers are reached.
 #[derive(Clone)]
 pub struct Options {
@@ -143,6 +146,8 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(90))
+            // What is read at once, and with that how long one large answer keeps a thread; also the room for a head.
+            .http1_max_buf_size(READ_AT_ONCE)
             // Large windows: a provider's answer must not wait for window updates.
             .http2_initial_stream_window_size(1 << 20)
             .http2_initial_connection_window_size(4 << 20)

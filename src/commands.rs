@@ -9,12 +9,12 @@ use crate::{
     build::Facts,
     cli::{
         CheckArgs, Cli, Command, ConnectArgs, DoctorArgs, EraseArgs, ExportArgs, ExportFormat,
-        ExportWhat, HealthArgs, InitArgs, LogFormat, LoginArgs, RepriceArgs, RunArgs,
+        ExportWhat, HealthArgs, InitArgs, LoginArgs, RepriceArgs, RunArgs,
     },
     config::{self, CheckOptions, Environment, Strictness, render_findings},
     connect,
     control::{ControlClient, ControlError},
-    doctor, init, metrics, price, reprice, server,
+    doctor, init, log, metrics, price, reprice, server,
     store::{
         ExportOptions, Format, OpenOptions, RepriceScope, SCHEMA_VERSION, Store, What,
         export as write_export,
@@ -25,13 +25,12 @@ use crate::{
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
-use tracing_subscriber::EnvFilter;
 
 /// How long the store may take to close after a command has used it.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
@@ -78,23 +77,10 @@ pub async fn execute(cli: Cli) -> ExitCode {
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let level = match args.verbose {
-        0 => "info,tailnet=warn",
-        1 => "info,aperture=debug,tailnet=info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_env("APERTURE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        // It would say so on stderr too, and panic in whoever logs, when nobody reads that any more.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().init(),
-    }
-    app::run(args).await?;
+    let log = log::begin(args.verbose, args.log_format).context("starting the log")?;
+    let ended = app::run(args, log.clone()).await;
+    log.end();
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -45,6 +45,7 @@ pub mod erase;
 pub mod harden;
 pub mod identity;
 pub mod init;
+pub mod log;
 pub mod metrics;
 pub mod otlp;
 pub mod policy;

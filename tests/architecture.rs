@@ -74,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config"]),
     ("connect", &["cli"]),
+    ("log", &["cli"]),
     ("build", &[]),
     ("init", &["cli", "config", "policy", "provider"]),
     (
@@ -104,6 +105,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "editor",
             "harden",
             "identity",
+            "log",
             "metrics",
             "otlp",
             "price",
@@ -118,8 +120,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "api", "app", "cli", "config", "connect", "control", "doctor", "init", "metrics",
-            "price", "provider", "proxy", "reprice", "server", "store", "tailnet", "upkeep",
+            "api", "app", "cli", "config", "connect", "control", "doctor", "init", "log",
+            "metrics", "price", "provider", "proxy", "reprice", "server", "store", "tailnet",
+            "upkeep",
         ],
     ),
     ("lib", &[]),

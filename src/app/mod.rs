@@ -29,6 +29,7 @@ use crate::{
         connections::{ConnectionLimits, Connections},
         resolve::Resolver,
     },
+    log::Log,
     metrics::{Metrics, StoreHealth},
     otlp::{Exporter, Said},
     price,
@@ -76,6 +77,8 @@ pub struct App {
     pub writer: Writer,
     /// Counters.
     pub metrics: Metrics,
+    /// What it says meanwhile.
+    pub log: Log,
     /// Where spans go.
     pub otlp: Exporter,
     /// Requests under way.
@@ -167,7 +170,7 @@ pub fn boot_time() -> Duration {
 }
 
 /// Runs the gateway until a signal ends it.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub async fn run(args: RunArgs, log: Log) -> anyhow::Result<()> {
     harden::process();
     // Before anything is said: whoever reads a line may send a signal.
     let mut signals = Signals::new()?;
@@ -205,6 +208,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         store: store.clone(),
         writer: writer.clone(),
         metrics: metrics.clone(),
+        log,
         otlp: otlp.clone(),
         in_flight: in_flight.clone(),
         client: client.clone(),
@@ -552,6 +556,7 @@ impl App {
             .set_config(config.loaded, config.tried, config.error.is_none());
         self.metrics
             .set_unrecorded_configs(self.editor.unrecorded());
+        self.metrics.set_lost_log_lines(self.log.lost());
         if let Ok(disk) = rustix::fs::statvfs(self.state.path()) {
             self.metrics.set_disk(
                 disk.f_blocks.saturating_mul(disk.f_frsize),

@@ -190,6 +190,8 @@ families! {
     Counter store_lost_bodies_total[],
     /// Records that were lost because the store could not write for too long.
     Counter store_lost_records_total[],
+    /// Log lines that found no room, because nobody read the log in time.
+    Counter log_lost_lines_total[],
     /// When the store last committed, in seconds since 1970.
     Gauge store_last_commit_timestamp_seconds[],
     /// 1 while the store can't write (disk full, input/output error).

@@ -385,6 +385,12 @@ impl Metrics {
         }
     }
 
+    /// Total of the log lines that found no room.
+    pub fn set_lost_log_lines(&self, lines: u64) {
+        let family = &self.0.families.log_lost_lines_total;
+        family.advance_to([], lines);
+    }
+
     /// Spans ended so.
     pub fn spans(&self, end: SpanEnd, count: u64) {
         let result = match end {

@@ -111,6 +111,37 @@ async fn it_serves_and_stops_in_order_when_nobody_reads_its_log() {
 }
 
 #[tokio::test]
+async fn it_serves_and_stops_in_order_when_the_reader_of_its_log_hangs() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let mut options = Start::default();
+    // Some kilobytes for each request.
+    options.environment = vec![("APERTURE_LOG".into(), "trace".into())];
+    let mut gateway = Gateway::dev(&config(&provider.url(), EVERYBODY), options).await;
+    gateway.process.stderr.pause();
+    let url = format!("{}/v1/messages", gateway.url);
+    let lost = async || {
+        let scraped = client::get(&format!("{}/metrics", gateway.metrics_url)).await;
+        let lost = scraped.text().lines().find_map(|line| {
+            let lost = line.strip_prefix("aperture_log_lost_lines_total ")?;
+            lost.parse::<f64>().ok()
+        });
+        lost.unwrap()
+    };
+    let mut asked = 0;
+    while lost().await == 0.0 {
+        assert!(asked < 5000, "there is always room");
+        for _ in 0..100 {
+            let answer = client::post(&url, message("claude-haiku-4-5", "hi", false)).await;
+            assert_eq!(answer.status, 200);
+            asked += 1;
+        }
+    }
+    gateway.process.signal("TERM").await;
+    let status = gateway.process.exit().await;
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
 async fn a_request_on_an_open_http2_connection_is_told_to_try_again_during_the_drain() {
     let provider = Provider::start(Options::default()).await.unwrap();
     let mut gateway = drained("30s", &provider).await;

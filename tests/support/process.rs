@@ -2,7 +2,10 @@
 
 use std::{
     process::{ExitStatus, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
@@ -20,21 +23,33 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Lines {
     lines: watch::Receiver<Arc<Vec<String>>>,
     reading: AbortHandle,
+    paused: Arc<AtomicBool>,
 }
 
 impl Lines {
     fn read(from: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (sender, receiver) = watch::channel(Arc::new(Vec::new()));
+        let paused = Arc::new(AtomicBool::new(false));
+        let pause = Arc::clone(&paused);
         let reading = tokio::spawn(async move {
             let mut lines = BufReader::new(from).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 sender.send_modify(|all| Arc::make_mut(all).push(line));
+                if pause.load(Relaxed) {
+                    std::future::pending::<()>().await;
+                }
             }
         });
         Self {
             lines: receiver,
             reading: reading.abort_handle(),
+            paused,
         }
+    }
+
+    /// Reads one more line at most, and leaves the pipe open: the process finds it full some day.
+    pub fn pause(&self) {
+        self.paused.store(true, Relaxed);
     }
 
     /// Stops reading and closes the pipe: the process finds nobody who reads what it writes.
@@ -125,13 +140,15 @@ impl Process {
 
     /// Waits for its end, and for the last of its lines.
     pub async fn wait(&mut self) -> ExitStatus {
-        let end = async {
-            let status = self.child.wait().await;
-            self.stdout.end().await;
-            self.stderr.end().await;
-            status
-        };
-        tokio::time::timeout(PATIENCE, end)
+        let status = self.exit().await;
+        self.stdout.end().await;
+        self.stderr.end().await;
+        status
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .unwrap_or_else(|_| {
                 panic!(

@@ -113,9 +113,11 @@ async fn it_serves_and_stops_in_order_when_nobody_reads_its_log() {
 #[tokio::test]
 async fn it_serves_and_stops_in_order_when_the_reader_of_its_log_hangs() {
     let provider = Provider::start(Options::default()).await.unwrap();
-    let mut options = Start::default();
     // Some kilobytes for each request.
-    options.environment = vec![("APERTURE_LOG".into(), "trace".into())];
+    let options = Start {
+        environment: vec![("APERTURE_LOG".into(), "trace".into())],
+        ..Start::default()
+    };
     let mut gateway = Gateway::dev(&config(&provider.url(), EVERYBODY), options).await;
     gateway.process.stderr.pause();
     let url = format!("{}/v1/messages", gateway.url);

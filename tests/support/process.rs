@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Lines that a process has written so far.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    lines: watch::Receiver<Arc<Vec<String>>>,
+    seen: watch::Receiver<Arc<Vec<String>>>,
     reading: AbortHandle,
     paused: Arc<AtomicBool>,
 }
@@ -41,7 +41,7 @@ impl Lines {
             }
         });
         Self {
-            lines: receiver,
+            seen: receiver,
             reading: reading.abort_handle(),
             paused,
         }
@@ -60,18 +60,18 @@ impl Lines {
 
     /// All lines until now.
     pub fn all(&self) -> Arc<Vec<String>> {
-        Arc::clone(&self.lines.borrow())
+        Arc::clone(&self.seen.borrow())
     }
 
     /// Waits until no more can come.
     async fn end(&self) {
-        let mut receiver = self.lines.clone();
+        let mut receiver = self.seen.clone();
         while receiver.changed().await.is_ok() {}
     }
 
     /// The first line that the question accepts, now or later.
     pub async fn find<T>(&self, what: &str, mut question: impl FnMut(&str) -> Option<T>) -> T {
-        let mut receiver = self.lines.clone();
+        let mut receiver = self.seen.clone();
         let mut seen = 0;
         let search = async {
             loop {

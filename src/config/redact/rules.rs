@@ -131,6 +131,8 @@ fn address(value: &str) -> String {
     if query.len() > 1 {
         out.push_str(&query[..1]);
         out.push_str(PLACEHOLDER);
+    } else {
+        out.push_str(query);
     }
     out
 }

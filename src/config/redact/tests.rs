@@ -32,6 +32,16 @@ fn restore(edited: &str, stored: &str) -> Result<String, Vec<String>> {
 }
 
 #[test]
+fn an_empty_query_or_fragment_stays_where_it_is() {
+    for address in ["https://a.example/?", "https://a.example/#", "http://#"] {
+        let stored = format!("{{ \"providers\": {{ \"a\": {{ \"baseurl\": {address:?} }} }} }}");
+        let shown = redact(&stored);
+        assert_eq!(shown, stored);
+        assert_eq!(restore(&shown, &stored).unwrap(), stored);
+    }
+}
+
+#[test]
 fn secrets_go_and_everything_else_stays() {
     let shown = redact(STORED);
     insta::assert_snapshot!(shown);

@@ -59,6 +59,8 @@ pub fn begin(verbose: u8, format: LogFormat) -> io::Result<Log> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
+        // It would say so on stderr, and panic in whoever logs, when nobody reads that any more.
+        .log_internal_errors(false)
         .with_writer(log.clone());
     match format {
         LogFormat::Text => subscriber.with_target(false).init(),

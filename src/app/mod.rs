@@ -234,7 +234,7 @@ pub async fn run(args: RunArgs, log: Log) -> anyhow::Result<()> {
         writer: writer.clone(),
         metrics: metrics.clone(),
         otlp,
-        owned: Owned::new(store.clone(), writer.clone()),
+        owned: Owned::new(store.apart(), writer.clone()),
         reading: Reading::default(),
         in_flight: in_flight.clone(),
         tasks: requests.clone(),

@@ -23,6 +23,15 @@ impl Turns {
 }
 
 impl Store {
+    /// The same store, for questions that wait for nobody else's: a request's, beside those of pages.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            files: Arc::clone(&self.files),
+            turns: Turns::new(),
+        }
+    }
+
     /// Asks without keeping other tasks waiting. [`ReadError::Slow`] after ten seconds; the question then keeps its turn until the
     /// disk lets it end.
     pub async fn ask<T: Send + 'static>(

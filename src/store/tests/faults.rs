@@ -214,6 +214,8 @@ async fn questions_that_hang_are_answered_in_time_and_leave_threads_for_others()
         assert!(matches!(asked, Err(ReadError::Slow)));
     }
     assert!(matches!(late, Err(ReadError::Slow)));
+    // A request's question does not wait for those of pages.
+    assert_eq!(store.apart().ask(Store::totals).await.unwrap().requests, 0);
     drop(hang);
     assert_eq!(store.ask(Store::totals).await.unwrap().requests, 0);
     drop(writer);

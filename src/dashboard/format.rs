@@ -102,29 +102,9 @@ pub(super) fn duration(micros: u64) -> String {
     }
 }
 
-/// Year, month (1 to 12) and day of a count of days since 1970, in the proleptic Gregorian calendar.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the leap day comes last; an era is 400 years.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + (month <= 2) as u64;
-    (year, month, day)
-}
-
 /// `2026-11-23 15:24:05`
 pub(super) fn time(at: Timestamp) -> String {
-    let (year, month, day) = civil(at.0 / DAY);
+    let (year, month, day) = at.date();
     format!("{year:04}-{month:02}-{day:02} {}", clock(at))
 }
 
@@ -143,7 +123,7 @@ pub(super) fn clock(at: Timestamp) -> String {
 
 /// `23 Nov`
 pub(super) fn day(at: Timestamp) -> String {
-    let (_, month, day) = civil(at.0 / DAY);
+    let (_, month, day) = at.date();
     let month = usize::try_from(month - 1).unwrap_or_default();
     format!("{day} {}", MONTHS[month])
 }

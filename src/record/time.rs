@@ -81,25 +81,33 @@ impl Timestamp {
         // Times before 1970 (the control plane's "never" is the year 1) become 0.
         valid.then(|| Self(u64::try_from(seconds * 1000 + millis).unwrap_or(0)))
     }
+
+    /// Year, month (1 to 12) and day, UTC, in the proleptic Gregorian calendar.
+    pub const fn date(self) -> (u64, u64, u64) {
+        // Years begin in March, so that the leap day comes last; an era is 400 years.
+        let shifted = self.0 / 86_400_000 + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
+        let year = year_of_era + era * 400 + (month <= 2) as u64;
+        (year, month, day)
+    }
 }
 
 /// RFC 3339 in UTC, to the millisecond.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, millis) = (self.0 / 1000, self.0 % 1000);
-        let (days, clock) = (seconds / 86_400 + 719_468, seconds % 86_400);
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let (year, month, day) = self.date();
+        let clock = seconds % 86_400;
         let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
         write!(
             f,

@@ -5,7 +5,7 @@
 //! said, bounded in time and size. Must not know: who asks, how it is told.
 
 use super::{
-    client::{Client, Pieces, SendError, Stage, TlsFault},
+    client::{AnswerBody, Client, Pieces, SendError, Stage, TlsFault},
     credential::Credentials,
     headers, target,
 };
@@ -13,7 +13,6 @@ use crate::{config::Provider, endpoint::Dialect};
 use bytes::BytesMut;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -139,7 +138,7 @@ async fn ask(client: &Client, credentials: &Credentials, provider: &Provider) ->
     found
 }
 
-async fn heard(provider: &Provider, response: Response<Incoming>) -> Found {
+async fn heard(provider: &Provider, response: Response<AnswerBody>) -> Found {
     let status = response.status();
     let date = response.headers().get(header::DATE);
     let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
@@ -183,7 +182,7 @@ fn unkeyed(provider: &Provider, words: &str) -> String {
 }
 
 /// As much of a body as is wanted; what is cut off is not JSON, and counts as nothing said.
-async fn read(mut body: Incoming) -> BytesMut {
+async fn read(mut body: AnswerBody) -> BytesMut {
     let mut all = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {
         let Some(data) = frame.data_ref() else {

@@ -6,7 +6,7 @@
 
 use super::exchange::Exchange;
 use crate::{
-    provider::headers,
+    provider::{client::AnswerBody, headers},
     record::End,
     tap::{ResponseTap, UsageChunkFilter},
 };
@@ -15,7 +15,6 @@ use futures_util::Stream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use std::{
     collections::VecDeque,
     fmt,
@@ -27,6 +26,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a cut waits for what was handed over before: hyper forgets what it has not written yet when a body fails.
 const FLUSH: Duration = Duration::from_millis(10);
+
+/// Chunks that may leave together when they come together: each takes some microseconds, which the first of them waits.
+const TOGETHER: u32 = 16;
 
 /// A response body of the gateway.
 #[derive(Debug)]
@@ -107,11 +109,13 @@ impl http_body::Body for Body {
 /// A provider's response body under way.
 #[derive(Debug)]
 pub struct Relay {
-    inner: Incoming,
+    inner: AnswerBody,
     exchange: Exchange,
     tap: Option<ResponseTap>,
     filter: Option<UsageChunkFilter>,
     ready: VecDeque<Bytes>,
+    /// Chunks that may follow before those that were handed over leave.
+    together: u32,
     /// What follows the last byte.
     trailers: Option<HeaderMap>,
     /// The provider has sent its last byte.
@@ -124,7 +128,7 @@ pub struct Relay {
 
 impl Relay {
     pub(super) fn new(
-        inner: Incoming,
+        inner: AnswerBody,
         exchange: Exchange,
         tap: ResponseTap,
         filter: Option<UsageChunkFilter>,
@@ -136,6 +140,8 @@ impl Relay {
             tap: Some(tap),
             filter,
             ready: VecDeque::new(),
+            // The first one waits for nothing: it is what people see.
+            together: 1,
             trailers: None,
             drained: false,
             failing: None,
@@ -147,7 +153,14 @@ impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         use http_body::Body as _;
         loop {
+            if !self.ready.is_empty() && self.together == 0 {
+                // What was handed over is written as soon as nothing more follows at once.
+                self.together = TOGETHER;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(chunk) = self.ready.pop_front() {
+                self.together -= 1;
                 self.exchange.delivered(chunk.len());
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
@@ -165,6 +178,7 @@ impl Relay {
                 return Poll::Ready(None);
             }
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+                self.together = TOGETHER;
                 // Polled last: a provider that has something to say is never called silent.
                 ready!(self.idle.as_mut().poll(cx));
                 self.fail(End::Timeout, BodyError::Idle(self.idle_limit.as_secs()));

@@ -24,7 +24,7 @@ use crate::{
     otlp::Exporter,
     policy::{self, Permit},
     provider::{
-        client::{Client, Pieces, SendError, Upload, UploadError},
+        client::{AnswerBody, Client, Pieces, SendError, Upload, UploadError},
         credential::{Credentials, MintError},
         edit::{self, Wanted},
         headers, target,
@@ -319,7 +319,7 @@ impl Proxy {
         config: &Config,
         permit: &Permit,
         request: Request<Pieces>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<AnswerBody>, Failure> {
         let provider = permit.provider();
         let limit = config.gateway.timeouts.first_byte;
         let id = || provider.id.to_string();
@@ -346,7 +346,7 @@ impl Proxy {
 /// What `forward` hands to the relay.
 type Forwarded = (
     Response<()>,
-    Incoming,
+    AnswerBody,
     ResponseTap,
     Option<UsageChunkFilter>,
 );

@@ -11,6 +11,7 @@ mod mistakes;
 mod opening;
 mod reach;
 mod scrape;
+mod settle;
 mod tls;
 
 pub use guard::Names;
@@ -46,6 +47,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use settle::settle;
 use std::{
     convert::Infallible,
     io,
@@ -149,8 +151,9 @@ impl<W: WhoIs> Server<W> {
                 accepted = listener.accept() => accepted?,
             };
             let server = Arc::clone(&self);
-            self.tasks
-                .spawn(async move { server.connection(port, accepted).await });
+            self.tasks.spawn(settle(async move {
+                server.connection(port, accepted).await;
+            }));
         }
     }
 

@@ -113,7 +113,6 @@ async fn it_serves_and_stops_in_order_when_nobody_reads_its_log() {
 #[tokio::test]
 async fn it_serves_and_stops_in_order_when_the_reader_of_its_log_hangs() {
     let provider = Provider::start(Options::default()).await.unwrap();
-    // Some kilobytes for each request.
     let options = Start {
         environment: vec![("APERTURE_LOG".into(), "trace".into())],
         ..Start::default()
@@ -129,15 +128,19 @@ async fn it_serves_and_stops_in_order_when_the_reader_of_its_log_hangs() {
         });
         lost.unwrap()
     };
+    // A model that nobody has is logged with its name.
+    let model = format!("no-such-model-{}", "x".repeat(1000));
     let mut asked = 0;
     while lost().await == 0.0 {
         assert!(asked < 5000, "there is always room");
         for _ in 0..100 {
-            let answer = client::post(&url, message("claude-haiku-4-5", "hi", false)).await;
-            assert_eq!(answer.status, 200);
+            let answer = client::post(&url, message(&model, "hi", false)).await;
+            assert_eq!(answer.status, 404);
             asked += 1;
         }
     }
+    let answer = client::post(&url, message("claude-haiku-4-5", "hi", false)).await;
+    assert_eq!(answer.status, 200);
     gateway.process.signal("TERM").await;
     let status = gateway.process.exit().await;
     assert!(status.success(), "{status}");

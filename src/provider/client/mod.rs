@@ -3,34 +3,29 @@
 //! Owns: [`Client`]: pooled HTTP/1.1 and HTTP/2 over TLS, plain TCP, an outbound proxy, or the tailnet. In: a request and
 //! the provider it is for. Out: its response, or a [`SendError`] that says how far it got.
 //! Must not know: callers, records. A provider marked `tailnet` is dialled through the node and never through the host's
-//! network; a request is sent again only when not one byte of it had been sent (hyper-util's rule for pooled connections).
+//! network; a request is sent again only when not one byte of it had been sent.
 
 mod blame;
 mod body;
 mod connect;
+mod http1;
 mod names;
+mod pool;
+#[cfg(test)]
+mod tests;
 
 pub use blame::{Stage, TlsFault};
 pub use body::{Pieces, Upload, UploadError};
 pub use connect::{Dial, DialFuture};
+pub use http1::AnswerBody;
 
 use crate::config::Provider;
 use connect::Connector;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioTimer},
-};
 use names::Names;
 use parking_lot::Mutex;
+use pool::Pool;
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
-
-type Pool = legacy::Client<HttpsConnector<Connector>, Pieces>;
-
-/// Bytes of an answer that are read at once at most, and of its head.
-const READ_AT_ONCE: usize = 128 << 10;
 
 /// How providers are reached.
 #[derive(Clone)]
@@ -66,7 +61,7 @@ struct Kind {
 pub struct Client {
     options: Options,
     names: Names,
-    pools: Arc<Mutex<HashMap<Kind, Pool>>>,
+    pools: Arc<Mutex<HashMap<Kind, Arc<Pool>>>>,
 }
 
 /// Why a request got no response.
@@ -100,7 +95,7 @@ impl Client {
         &self,
         provider: &Provider,
         request: Request<Pieces>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<AnswerBody>, SendError> {
         let network = if provider.tailnet {
             Network::Tailnet
         } else {
@@ -116,25 +111,24 @@ impl Client {
         network: Network,
         extra_ca: Option<&Arc<[u8]>>,
         request: Request<Pieces>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<AnswerBody>, SendError> {
         let pool = self.pool(Kind {
             network,
             extra_ca: extra_ca.cloned(),
         })?;
         pool.request(request).await.map_err(|error| {
             let text = causes(&error);
-            if error.is_connect() {
-                SendError::Connect(text, blame::stage(&error))
-            } else {
-                SendError::Broken(text)
+            match error {
+                pool::Error::Connect(cause) => SendError::Connect(text, blame::stage(&*cause)),
+                pool::Error::NoHost | pool::Error::Broken(_) => SendError::Broken(text),
             }
         })
     }
 
-    fn pool(&self, kind: Kind) -> Result<Pool, SendError> {
+    fn pool(&self, kind: Kind) -> Result<Arc<Pool>, SendError> {
         let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(&kind) {
-            return Ok(pool.clone());
+            return Ok(Arc::clone(pool));
         }
         let tls = connect::tls(kind.extra_ca.as_deref()).map_err(SendError::Certificates)?;
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
@@ -142,19 +136,8 @@ impl Client {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Connector::new(kind.network, &self.options, &self.names));
-        let pool = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(90))
-            // What is read at once, and with that how long one large answer keeps a thread; also the room for a head.
-            .http1_max_buf_size(READ_AT_ONCE)
-            // Large windows: a provider's answer must not wait for window updates.
-            .http2_initial_stream_window_size(1 << 20)
-            .http2_initial_connection_window_size(4 << 20)
-            .http2_keep_alive_interval(Some(Duration::from_secs(30)))
-            // No more header lines than hyper's own 100: for each it would allocate room in every response.
-            .build(connector);
-        pools.insert(kind, pool.clone());
+        let pool = Pool::new(connector);
+        pools.insert(kind, Arc::clone(&pool));
         Ok(pool)
     }
 }

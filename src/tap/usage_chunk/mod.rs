@@ -136,8 +136,9 @@ const KEY: &[u8] = b"\"choices\"";
 
 /// Whether a whole event is the one to remove.
 fn is_ours(event: &[u8]) -> bool {
-    // Nearly every event has a choice, and reading it again would cost as much as the rest of its way.
-    if has_choice(event) {
+    // The same as is asked of its beginning, so that it does not matter how the bytes came. Nearly every event has a choice, and
+    // reading it again would cost as much as the rest of its way.
+    if event.len() > HELD || !may_be_ours(event) {
         return false;
     }
     let mut ours = false;
@@ -152,23 +153,13 @@ fn is_ours(event: &[u8]) -> bool {
     ours
 }
 
-/// What follows the first `"choices"`, white space left out.
-fn after_key(event: &[u8]) -> Option<impl Iterator<Item = &u8>> {
-    let at = memmem::find(event, KEY)?;
-    let after = event[at + KEY.len()..].iter();
-    Some(after.filter(|byte| !byte.is_ascii_whitespace()))
-}
-
-/// Whether a choice stands in the event.
-fn has_choice(event: &[u8]) -> bool {
-    after_key(event).is_some_and(|after| after.take(3).eq(b":[{"))
-}
-
 /// Whether the beginning of an event may still become the one to remove: no choice was seen in it.
 fn may_be_ours(event: &[u8]) -> bool {
-    let Some(mut after) = after_key(event) else {
+    let Some(at) = memmem::find(event, KEY) else {
         return true;
     };
+    let after = event[at + KEY.len()..].iter();
+    let mut after = after.filter(|byte| !byte.is_ascii_whitespace());
     match (after.next(), after.next(), after.next()) {
         (Some(b':'), Some(b'['), Some(first)) => *first == b']',
         (Some(b':'), Some(b'[') | None, None) | (None, ..) => true,

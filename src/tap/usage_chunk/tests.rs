@@ -63,6 +63,21 @@ fn what_looks_like_it_stays() {
 }
 
 #[test]
+fn how_the_bytes_came_decides_nothing() {
+    // Lines that say nothing belong to the event of the chunk behind them.
+    let misled = format!("x \"choices\":\n{OURS}\n\n");
+    let full = format!("{}{OURS}\n\n", ":\n".repeat((HELD - OURS.len() - 2) / 2));
+    let larger = format!("{}{full}", ":\n".repeat(HELD / 2));
+    assert!(full.len() <= HELD, "{}", full.len());
+    for (text, kept) in [(&misled, &*misled), (&full, ""), (&larger, &*larger)] {
+        for size in [1, 7, 100, text.len()] {
+            let out = filter(text.as_bytes().chunks(size));
+            assert_eq!(String::from_utf8(out).unwrap(), kept, "in pieces of {size}");
+        }
+    }
+}
+
+#[test]
 fn a_large_event_passes() {
     let text = format!(
         "data: {{\"x\":\"{}\",\"choices\":[],\"usage\":{{}}}}\n\n",

@@ -99,6 +99,10 @@ impl Varints<'_> {
 
 /// A tag, the length, then the bytes as they are.
 const RAW: u8 = 0;
+/// The level of compression. On bodies that real clients sent, the library's usual level of 3 saves 1 to 3 % of the bytes that
+/// this one leaves, and takes one and a half times as long.
+const LEVEL: i32 = 1;
+
 /// A tag, the length, then zstd.
 const ZSTD: u8 = 1;
 const HEAD: usize = 5;
@@ -114,7 +118,7 @@ impl std::fmt::Debug for Packer {
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self(zstd::bulk::Compressor::new(3).ok())
+        Self(zstd::bulk::Compressor::new(LEVEL).ok())
     }
 
     /// Length and bytes, compressed where that makes them smaller.

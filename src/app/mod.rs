@@ -487,6 +487,8 @@ fn background_work(app: &Arc<App>, certificates: Option<certificate::Source>, ba
         }
     }));
     let this = Arc::clone(app);
+    until_ended(Box::pin(async move { this.watch_disk().await }));
+    let this = Arc::clone(app);
     until_ended(Box::pin(async move {
         this.connections.patrol(&this.resolver).await;
     }));
@@ -557,11 +559,23 @@ impl App {
         self.metrics
             .set_unrecorded_configs(self.editor.unrecorded());
         self.metrics.set_lost_log_lines(self.log.lost());
-        if let Ok(disk) = rustix::fs::statvfs(self.state.path()) {
-            self.metrics.set_disk(
-                disk.f_blocks.saturating_mul(disk.f_frsize),
-                disk.f_bavail.saturating_mul(disk.f_frsize),
-            );
+    }
+
+    /// Keeps the gauges of the disk up to date. A network file system may hang in this: then it holds a thread that nobody
+    /// else needs.
+    async fn watch_disk(&self) {
+        let mut ticks = tokio::time::interval(CHECKPOINT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let place = self.state.path().to_owned();
+            let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(place));
+            if let Ok(Ok(disk)) = asked.await {
+                self.metrics.set_disk(
+                    disk.f_blocks.saturating_mul(disk.f_frsize),
+                    disk.f_bavail.saturating_mul(disk.f_frsize),
+                );
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::support::{EVERYBODY, Gateway, chat, config, gateway, http as client, message};
 use ::bytes::Bytes;
 use aperture::record::End;
+use futures_util::future::join_all;
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,6 +18,8 @@ use std::{
     sync::Arc,
 };
 use tokio::net::TcpStream;
+
+const MODEL: &str = "claude-haiku-4-5";
 
 async fn h2(gateway: &Gateway) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(gateway.url.strip_prefix("http://").unwrap())
@@ -187,6 +190,33 @@ async fn providers_are_reached_over_tls_by_http2_with_an_authority_of_their_own(
         assert_eq!(answer.body, entry.answer.body().unwrap());
     }
     assert_eq!(provider.accepted(), 1);
+}
+
+#[tokio::test]
+async fn of_the_connections_that_begin_together_one_is_kept_for_all_over_http2() {
+    let provider = Provider::start(Options::default().with_tls())
+        .await
+        .unwrap();
+    let url = format!("https://localhost:{}", provider.tls_addr().unwrap().port());
+    let gateway = start(&with_authority(
+        &config(&url, EVERYBODY),
+        provider.ca_pem().unwrap(),
+    ))
+    .await;
+    let url = format!("{}/v1/messages", gateway.url);
+    let ask = |n: usize| client::post(&url, message(MODEL, &format!("number {n}"), n % 2 == 0));
+    for answer in join_all((0..20).map(ask)).await {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let made = provider.accepted();
+    assert!((1..=20).contains(&made), "{made}");
+    for answer in join_all((20..60).map(ask)).await {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(provider.accepted(), made);
+    let of_http2 = |entry: &provider::Entry| entry.request.protocol == Version::HTTP_2;
+    assert!(provider.log().iter().all(of_http2));
+    assert_eq!(gateway.finished(60).await.len(), 60);
 }
 
 #[tokio::test]

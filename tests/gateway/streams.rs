@@ -2,9 +2,9 @@
 
 use super::{
     document, start,
-    wire::{Ended, Head, Wire},
+    wire::{Ended, Head, Then, Upstream, Wire},
 };
-use crate::support::{EVERYBODY, Gateway, config, gateway, http as http_client, soak};
+use crate::support::{EVERYBODY, Gateway, config, gateway, http as http_client, message, soak};
 use ::bytes::Bytes;
 use aperture::record::{End, UsageState};
 use http::{Method, Request, header::CONTENT_TYPE};
@@ -402,4 +402,34 @@ async fn many_streams_run_beside_each_other_and_none_gets_anothers_bytes() {
         assert_eq!(wire.body(&head).await.bytes, event.repeat(4).as_bytes());
     }
     assert_eq!(gateway.finished(wires.len()).await.len(), wires.len());
+}
+
+#[tokio::test]
+async fn events_that_came_together_keep_their_own_chunks() {
+    let upstream = Upstream::start().await;
+    let gateway = start(&document(&upstream.url, "")).await;
+    let events: Vec<_> = (0..100)
+        .map(|n| format!("event: ping\ndata: {{\"type\":\"ping\",\"n\":{n}}}\n\n"))
+        .collect();
+    let chunk = |event: &String| format!("{:x}\r\n{event}\r\n", event.len());
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let all: String = events.iter().map(chunk).collect();
+    upstream.reply(
+        vec![format!("{head}{all}0\r\n\r\n").into_bytes()],
+        Then::Stay,
+    );
+    let mut wire = Wire::connect(&gateway.url).await;
+    let body = message("claude-haiku-4-5", "go on", true);
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert!(wire.write(request.as_bytes()).await);
+    assert_eq!(wire.head().await.status(), 200);
+    for event in &events {
+        assert_eq!(wire.chunk().await.unwrap().unwrap(), event.as_bytes());
+    }
+    assert_eq!(wire.chunk().await.unwrap(), None);
+    assert_eq!(gateway.finished(1).await[0].end, End::Complete);
 }

@@ -1,7 +1,7 @@
 //! What is said in the sessions whose texts are kept: an agent and a person over a small piece of work, from a script.
 
 use crate::random::Random;
-use aperture::record::{Capture, CapturedBody, End, Record};
+use aperture::record::{Capture, CapturedBody, End, HeadLines, Record};
 use serde_json::{Value, json};
 
 /// What people ask for.
@@ -99,18 +99,19 @@ impl Speech {
             self.messages
                 .push(json!({"role": "assistant", "content": answer}));
         }
-        let head = |kind: &str| vec![("content-type".to_owned(), kind.to_owned())];
         Capture {
-            request_head: [
-                head("application/json"),
-                vec![("anthropic-version".to_owned(), "2023-06-01".to_owned())],
-            ]
-            .concat(),
-            response_head: head(if response.starts_with('{') {
-                "application/json"
-            } else {
-                "text/event-stream"
-            }),
+            request_head: HeadLines::from_iter([
+                ("content-type", "application/json"),
+                ("anthropic-version", "2023-06-01"),
+            ]),
+            response_head: HeadLines::from_iter([(
+                "content-type",
+                if response.starts_with('{') {
+                    "application/json"
+                } else {
+                    "text/event-stream"
+                },
+            )]),
             request: body(request.to_string()),
             response: body(response),
         }

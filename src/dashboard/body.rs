@@ -4,7 +4,7 @@
 //! offered for download. Must not know: HTML, the store.
 
 use super::frames;
-use crate::record::CapturedBody;
+use crate::record::{CapturedBody, HeadLines};
 use std::io::Read;
 
 /// Bytes of decoded text that are shown of one body.
@@ -26,13 +26,13 @@ pub(super) enum Shown {
 }
 
 /// The first value of a header, in any case.
-pub(super) fn header<'a>(head: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a HeadLines, name: &str) -> Option<&'a str> {
     let found = head.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| value.as_str())
+    found.map(|(_, value)| value)
 }
 
 /// The ending of a downloaded file's name, by what the head says of the body.
-pub(super) fn suffix(head: &[(String, String)]) -> String {
+pub(super) fn suffix(head: &HeadLines) -> String {
     let kind = header(head, "content-type").unwrap_or_default();
     let kind = match kind.split(';').next().unwrap_or_default().trim() {
         "application/json" => ".json",
@@ -51,7 +51,7 @@ pub(super) fn suffix(head: &[(String, String)]) -> String {
 }
 
 /// Decodes the first piece of a body.
-pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
+pub(super) fn show(body: &CapturedBody, head: &HeadLines) -> Shown {
     if body.chunks.iter().all(bytes::Bytes::is_empty) {
         return Shown::Empty;
     }
@@ -90,7 +90,7 @@ pub(super) fn show(body: &CapturedBody, head: &[(String, String)]) -> Shown {
 /// The first `most` bytes of a body, decoded; nothing for no body, and the reason where it can't be decoded.
 pub(super) fn decoded(
     body: &CapturedBody,
-    head: &[(String, String)],
+    head: &HeadLines,
     most: usize,
 ) -> Result<Vec<u8>, &'static str> {
     if body.chunks.iter().all(bytes::Bytes::is_empty) {
@@ -216,11 +216,11 @@ mod tests {
         }
     }
 
-    fn head(encoding: &str) -> Vec<(String, String)> {
-        vec![
-            ("Content-Type".into(), "application/json".into()),
-            ("Content-Encoding".into(), encoding.into()),
-        ]
+    fn head(encoding: &str) -> HeadLines {
+        HeadLines::from_iter([
+            ("Content-Type", "application/json"),
+            ("Content-Encoding", encoding),
+        ])
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_shown_is_said() {
-        assert_eq!(show(&body(b""), &[]), Shown::Empty);
+        assert_eq!(show(&body(b""), &HeadLines::default()), Shown::Empty);
         for (bytes, encoding) in [(&b"junk"[..], "gzip"), (b"junk", "lzma"), (b"\xff\xfe", "")] {
             assert!(matches!(
                 show(&body(bytes), &head(encoding)),
@@ -281,7 +281,7 @@ mod tests {
         };
         assert!(cut && text.len() == SHOWN_BYTES);
         let deep = "[".repeat(SHOWN_BYTES);
-        let Shown::Text { text, .. } = show(&body(deep.as_bytes()), &[]) else {
+        let Shown::Text { text, .. } = show(&body(deep.as_bytes()), &HeadLines::default()) else {
             panic!("it is text");
         };
         assert!(text.len() < 64 * SHOWN_BYTES);
@@ -292,10 +292,7 @@ mod tests {
         use crate::dashboard::frames::tests::chunk;
         let event = serde_json::json!({ "type": "message_start" });
         let frames = [chunk(&event), chunk(&event)].concat();
-        let head = [(
-            "content-type".to_owned(),
-            "application/vnd.amazon.eventstream".to_owned(),
-        )];
+        let head = HeadLines::from_iter([("content-type", "application/vnd.amazon.eventstream")]);
         let line = "event: chunk\ndata: {\"type\":\"message_start\"}\n\n";
         let expected = Shown::Text {
             text: line.repeat(2),
@@ -314,7 +311,7 @@ mod tests {
         let long = "é".repeat(SHOWN_BYTES);
         let odd = format!("x{long}");
         assert!(matches!(
-            show(&body(odd.as_bytes()), &[]),
+            show(&body(odd.as_bytes()), &HeadLines::default()),
             Shown::Text { cut: true, .. }
         ));
     }

@@ -5,7 +5,10 @@
 //! counted. Must not know: HTML, what events mean.
 
 use super::body::header;
-use crate::tap::{FrameDecoder, FrameItem};
+use crate::{
+    record::HeadLines,
+    tap::{FrameDecoder, FrameItem},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -23,7 +26,7 @@ pub(super) struct Frames {
 }
 
 /// Whether a body is such a stream, by its head.
-pub(super) fn are_in(head: &[(String, String)]) -> bool {
+pub(super) fn are_in(head: &HeadLines) -> bool {
     header(head, "content-type").is_some_and(|kind| kind.trim().starts_with(KIND))
 }
 
@@ -167,8 +170,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_head_tells_them() {
-        let head = |kind: &str| vec![("Content-Type".to_owned(), kind.to_owned())];
+        let head = |kind: &str| HeadLines::from_iter([("Content-Type", kind)]);
         assert!(are_in(&head("application/vnd.amazon.eventstream")));
-        assert!(!are_in(&head("text/event-stream")) && !are_in(&[]));
+        assert!(!are_in(&head("text/event-stream")) && !are_in(&HeadLines::default()));
     }
 }

@@ -5,10 +5,12 @@
 //! in `export`), with defaults, so that fields can be added without a migration.
 //! Must not know: HTTP, redb, pages.
 
+mod head;
 mod id;
 mod time;
 mod usage;
 
+pub use head::HeadLines;
 pub use id::{BadId, RequestId, SessionId};
 pub use time::Timestamp;
 pub use usage::{Cost, CostState, Estimate, Usage, UsageState};
@@ -411,10 +413,10 @@ pub enum CaptureMode {
 /// The bodies and heads of one request, as the store gets them; secrets are already redacted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {
-    /// Request head lines, `name: value`, in order.
-    pub request_head: Vec<(String, String)>,
-    /// Response head lines.
-    pub response_head: Vec<(String, String)>,
+    /// The request's head lines, in order.
+    pub request_head: HeadLines,
+    /// The response's head lines.
+    pub response_head: HeadLines,
     /// The request body.
     pub request: CapturedBody,
     /// The response body.

@@ -10,7 +10,7 @@ use super::codec::{Packer, as_binary, decode, encode, unpack};
 use super::file::{File, ReadError};
 use super::schema::{CAPTURE_META, CAPTURES, SEGMENT_BYTES, SEGMENT_REFERENCES, SEGMENTS};
 use super::segment::each_segment;
-use crate::record::{Capture, CapturedBody, RequestId};
+use crate::record::{Capture, CapturedBody, HeadLines, RequestId};
 use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -31,9 +31,6 @@ struct Row<Head> {
     request: BodyRow,
     response: BodyRow,
 }
-
-/// A head that was read.
-type OwnHead = Vec<(String, String)>;
 
 /// One body: its bytes, or runs of segment numbers (first, how many), in order.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -291,7 +288,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn read_row(packed: &[u8]) -> Result<Row<OwnHead>, ReadError> {
+fn read_row(packed: &[u8]) -> Result<Row<HeadLines>, ReadError> {
     Ok(decode("captures", &unpack("captures", packed)?)?)
 }
 

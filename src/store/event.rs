@@ -88,15 +88,10 @@ fn capture_size(capture: &Capture) -> usize {
         let bytes: usize = body.chunks.iter().map(|chunk| chunk.len() + 32).sum();
         bytes + 8 * body.borders.len()
     };
-    let head = |head: &[(String, String)]| -> usize {
-        head.iter()
-            .map(|(name, value)| name.len() + value.len() + 48)
-            .sum()
-    };
     256 + body(&capture.request)
         + body(&capture.response)
-        + head(&capture.request_head)
-        + head(&capture.response_head)
+        + capture.request_head.size()
+        + capture.response_head.size()
 }
 
 /// Why something asked of the store was not done.

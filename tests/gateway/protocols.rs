@@ -204,7 +204,12 @@ async fn of_the_connections_that_begin_together_one_is_kept_for_all_over_http2()
     ))
     .await;
     let url = format!("{}/v1/messages", gateway.url);
-    let ask = |n: usize| client::post(&url, message(MODEL, &format!("number {n}"), n % 2 == 0));
+    let ask = |n: usize| {
+        client::post(
+            &url,
+            message(MODEL, &format!("number {n}"), n.is_multiple_of(2)),
+        )
+    };
     for answer in join_all((0..20).map(ask)).await {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }

@@ -6,8 +6,8 @@ use crate::{
     editor::{Etag, Origin},
     identity::testing::person,
     record::{
-        Capture, CapturedBody, Client, Cost, CostState, End, Record, RequestId, SessionId, Timings,
-        ToolCall, Usage, UsageState, Who,
+        Capture, CapturedBody, Client, Cost, CostState, End, HeadLines, Record, RequestId,
+        SessionId, Timings, ToolCall, Usage, UsageState, Who,
     },
     store::{ConfigVersion, OpenOptions},
 };
@@ -134,8 +134,8 @@ pub(super) fn capture(request: &str, response: &[u8]) -> Capture {
         ..CapturedBody::default()
     };
     Capture {
-        request_head: vec![("content-type".into(), "application/json".into())],
-        response_head: vec![("content-type".into(), "text/event-stream".into())],
+        request_head: HeadLines::from_iter([("content-type", "application/json")]),
+        response_head: HeadLines::from_iter([("content-type", "text/event-stream")]),
         request: body(request.as_bytes()),
         response: body(response),
     }

@@ -260,7 +260,7 @@ fn curl(base: &str, record: &Record, capture: &Capture) -> String {
         quoted(method),
         quoted(&format!("{base}{path}"))
     );
-    for (name, value) in &capture.request_head {
+    for (name, value) in capture.request_head.iter() {
         if PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
             out.push_str(" \\\n  -H ");
             out.push_str(&quoted(&format!("{name}: {value}")));
@@ -310,7 +310,7 @@ fn side(record: &Record, capture: &Capture, side: Side) -> Markup {
                     "Header lines",
                     &html! { th scope="col" { "Name" } th scope="col" { "Value" } },
                     &html! {
-                        @for (name, value) in head {
+                        @for (name, value) in head.iter() {
                             tr { th.id scope="row" { (format::clip(name, 80)) } td.id { bdi { (format::clip(value, 400)) } } }
                         }
                     },
@@ -356,7 +356,7 @@ mod tests {
             ("anthropic-beta", "a,b $(id)"),
         ];
         let mut capture = Capture {
-            request_head: head.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+            request_head: head.into_iter().collect(),
             ..Capture::default()
         };
         capture.request.chunks = vec!["{\"text\":\"it's `id` $HOME\"}".into()];

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     dashboard::frames::tests::{chunk, frame},
     endpoint::Endpoint,
-    record::{CapturedBody, RequestId, Timings},
+    record::{CapturedBody, HeadLines, RequestId, Timings},
 };
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn captured(request: &Value, response: &str) -> Capture {
 fn framed(request: &Value, frames: &[Vec<u8>]) -> Capture {
     let kind = "application/vnd.amazon.eventstream";
     Capture {
-        response_head: vec![("Content-Type".into(), kind.into())],
+        response_head: HeadLines::from_iter([("Content-Type", kind)]),
         ..captured_bytes(request, &frames.concat())
     }
 }

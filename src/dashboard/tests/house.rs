@@ -4,8 +4,8 @@ use super::super::*;
 use crate::{
     config::{CheckOptions, check},
     record::{
-        Capture, CapturedBody, Client, Cost, CostState, End, Record, RequestId, SessionId, Timings,
-        ToolCall, Usage, UsageState, Who,
+        Capture, CapturedBody, Client, Cost, CostState, End, HeadLines, Record, RequestId,
+        SessionId, Timings, ToolCall, Usage, UsageState, Who,
     },
     store::OpenOptions,
 };
@@ -189,8 +189,8 @@ pub(super) fn capture(request: &str, response: &str) -> Capture {
         ..CapturedBody::default()
     };
     Capture {
-        request_head: vec![("content-type".into(), "application/json".into())],
-        response_head: vec![("content-type".into(), "text/event-stream".into())],
+        request_head: HeadLines::from_iter([("content-type", "application/json")]),
+        response_head: HeadLines::from_iter([("content-type", "text/event-stream")]),
         request: body(request),
         response: body(response),
     }

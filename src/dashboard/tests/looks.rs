@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::grant::{Capability, Grant, Src},
-    record::{Cost, CostState, End, Record, RequestId, SessionId, ToolCall},
+    record::{Cost, CostState, End, HeadLines, Record, RequestId, SessionId, ToolCall},
 };
 use http::header::CONTENT_DISPOSITION;
 use route::Side;
@@ -178,8 +178,8 @@ async fn hostile_texts_stay_texts_in_every_field() {
             ..record(&eve, id(minutes, 1), 1)
         };
         let mut kept = capture(evil, evil);
-        kept.request_head.push((evil.into(), evil.into()));
-        kept.response_head = vec![("content-type".into(), evil.into())];
+        kept.request_head.push(evil, evil);
+        kept.response_head = HeadLines::from_iter([("content-type", evil)]);
         house.writer.start(&hostile);
         if end != End::InFlight {
             house.writer.finish(hostile, Some(kept));

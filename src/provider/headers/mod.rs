@@ -7,6 +7,7 @@
 use crate::{
     config::{AuthMode, AuthScheme, Provider},
     endpoint::Dialect,
+    record::HeadLines,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::LazyLock;
@@ -495,17 +496,20 @@ fn sensitive(mut value: HeaderValue) -> HeaderValue {
 }
 
 /// Request header lines for a capture: credentials shown as a placeholder.
-pub fn redacted(head: &HeaderMap) -> Vec<(String, String)> {
-    head.iter()
-        .map(|(name, value)| {
-            let text = if is_secret(name) {
-                "(redacted)".to_owned()
-            } else {
-                String::from_utf8_lossy(value.as_bytes()).into_owned()
-            };
-            (name.as_str().to_owned(), text)
-        })
-        .collect()
+pub fn redacted(head: &HeaderMap) -> HeadLines {
+    let bytes = head
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    let mut lines = HeadLines::with_capacity(head.len(), bytes.sum());
+    for (name, value) in head {
+        let text = if is_secret(name) {
+            "(redacted)".into()
+        } else {
+            String::from_utf8_lossy(value.as_bytes())
+        };
+        lines.push(name.as_str(), &text);
+    }
+    lines
 }
 
 /// Names whose values are credentials, or look like it.

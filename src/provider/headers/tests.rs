@@ -158,7 +158,7 @@ fn what_looks_like_a_credential_is_kept_nowhere() {
         "x-authorizations",
     ];
     let lines = secrets.map(|name| (name, "s3cret"));
-    for (name, value) in redacted(&head(&lines)) {
+    for (name, value) in redacted(&head(&lines)).iter() {
         assert_eq!(value, "(redacted)", "{name}");
     }
     let shown = redacted(&head(&[("x-team", "blue"), ("keyboard", "small")]));

@@ -65,7 +65,7 @@ async fn a_request_is_seen_at_its_start_and_counted_at_its_end() {
     let captured = store.capture(done.id).unwrap().unwrap();
     assert_eq!(whole(&captured.request), b"question");
     assert_eq!(whole(&captured.response), b"answer");
-    assert_eq!(captured.response_head, [("x".into(), "y".into())]);
+    assert_eq!(captured.response_head, HeadLines::from_iter([("x", "y")]));
     let anchored = store.anchors(Timestamp(0)).unwrap();
     assert_eq!(
         (anchored[0].anchors.as_slice(), anchored[0].session),

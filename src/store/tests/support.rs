@@ -98,8 +98,8 @@ pub(super) fn body(text: &[u8], borders: &[usize]) -> CapturedBody {
 
 pub(super) fn capture(request: &[u8], response: &[u8]) -> Capture {
     Capture {
-        request_head: vec![("content-type".into(), "application/json".into())],
-        response_head: vec![("x".into(), "y".into())],
+        request_head: HeadLines::from_iter([("content-type", "application/json")]),
+        response_head: HeadLines::from_iter([("x", "y")]),
         request: body(request, &[]),
         response: body(response, &[]),
     }

@@ -11,7 +11,6 @@ mod mistakes;
 mod opening;
 mod reach;
 mod scrape;
-mod settle;
 mod tls;
 
 pub use guard::Names;
@@ -47,7 +46,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use settle::settle;
 use std::{
     convert::Infallible,
     io,
@@ -151,9 +149,8 @@ impl<W: WhoIs> Server<W> {
                 accepted = listener.accept() => accepted?,
             };
             let server = Arc::clone(&self);
-            self.tasks.spawn(settle(async move {
-                server.connection(port, accepted).await;
-            }));
+            self.tasks
+                .spawn(async move { server.connection(port, accepted).await });
         }
     }
 

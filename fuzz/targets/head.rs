@@ -105,7 +105,7 @@ fn up(client: &HeaderMap) {
     }
     let shown = redacted(client);
     assert_eq!(shown.len(), client.len());
-    for (name, text) in shown {
+    for (name, text) in shown.iter() {
         let secret = name.contains("authorization") || name.contains("cookie") || name.ends_with("-key");
         assert!(!secret || text == "(redacted)", "{name}: {text}");
     }

@@ -33,7 +33,7 @@ use tower_service::Service as _;
 const IDLE: Duration = Duration::from_secs(90);
 
 /// How often those are looked for that have ended meanwhile.
-const SWEEP: Duration = Duration::from_secs(5);
+pub(super) const SWEEP: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer that are read at once at most, and of its head.
 const READ_AT_ONCE: usize = 128 << 10;

@@ -7,11 +7,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use std::{
-    future::{Future as _, poll_fn},
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
-};
+use std::{future::poll_fn, io::ErrorKind, pin::Pin, task::Poll};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
@@ -44,13 +40,25 @@ impl Upstream {
         self.listener.accept().await.unwrap().0
     }
 
-    /// What of a request or an answer waits to be accepted, if anything.
-    fn is_quiet(&self) -> bool {
-        let mut accepting = pin!(self.listener.accept());
-        accepting
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
+    /// Takes a connection and a request, and says this.
+    async fn answer(&self, text: &str) -> TcpStream {
+        let mut stream = self.accept().await;
+        heard(&mut stream).await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// A whole exchange on a connection of its own; gives back the upstream's end of it.
+    async fn exchange(&self, client: &Client) -> TcpStream {
+        let (answer, stream) = tokio::join!(send(client, self.request()), self.answer(ANSWER));
+        drop(answer.unwrap().into_body().collect().await.unwrap());
+        stream
+    }
+
+    /// Nobody else has connected: asked of the kernel, which knows it before the runtime does.
+    fn assert_quiet(self) {
+        let accepted = self.listener.into_std().unwrap().accept();
+        assert_eq!(accepted.unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 
     fn request(&self) -> Request<Pieces> {
@@ -82,6 +90,9 @@ async fn heard(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// The beginning of an answer, and its first chunk.
+const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n";
+/// A whole one.
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 #[tokio::test]
@@ -108,64 +119,37 @@ async fn a_connection_serves_one_request_after_the_other() {
         let body = answer.unwrap().into_body().collect().await.unwrap();
         assert_eq!(body.to_bytes(), "ok");
     }
-    assert!(upstream.is_quiet());
+    upstream.assert_quiet();
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_has_ended_is_replaced_before_a_byte_is_sent() {
     let (client, upstream) = (client(), Upstream::start().await);
-    let first = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        stream.write_all(ANSWER.as_bytes()).await.unwrap();
-        stream
-    };
-    let (answer, stream) = tokio::join!(send(&client, upstream.request()), first);
-    drop(answer.unwrap().into_body().collect().await.unwrap());
+    let stream = upstream.exchange(&client).await;
     drop(stream);
     // Until its end has been noticed, nobody could know.
     tokio::task::yield_now().await;
-    let second = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        stream.write_all(ANSWER.as_bytes()).await.unwrap();
-    };
-    let (answer, ()) = tokio::join!(send(&client, upstream.request()), second);
-    assert_eq!(answer.unwrap().status(), 200);
+    upstream.exchange(&client).await;
 }
 
 #[tokio::test]
 async fn a_request_is_not_sent_again_once_it_was_sent() {
     let (client, upstream) = (client(), Upstream::start().await);
-    let served = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        stream.write_all(ANSWER.as_bytes()).await.unwrap();
-        stream
-    };
-    let (answer, mut stream) = tokio::join!(send(&client, upstream.request()), served);
-    drop(answer.unwrap().into_body().collect().await.unwrap());
+    let mut stream = upstream.exchange(&client).await;
     let broken = async {
         heard(&mut stream).await;
         drop(stream);
     };
     let (answer, ()) = tokio::join!(send(&client, upstream.request()), broken);
     assert!(matches!(answer.unwrap_err(), SendError::Broken(_)));
-    assert!(upstream.is_quiet());
+    upstream.assert_quiet();
 }
 
 #[tokio::test]
 async fn chunks_that_are_there_together_are_handed_on_together() {
     let (client, upstream) = (client(), Upstream::start().await);
-    let served = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunks = "3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n";
-        let text = format!("{head}{chunks}");
-        stream.write_all(text.as_bytes()).await.unwrap();
-        stream
-    };
+    let text = format!("{BEGUN}3\r\ntwo\r\n5\r\nthree\r\n");
+    let served = upstream.answer(&text);
     let (answer, _stream) = tokio::join!(send(&client, upstream.request()), served);
     let mut body = answer.unwrap().into_body();
     let mut found = Vec::new();
@@ -183,13 +167,7 @@ async fn chunks_that_are_there_together_are_handed_on_together() {
 #[tokio::test]
 async fn an_answer_that_nobody_wants_ends_its_connection_at_once() {
     let (client, upstream) = (client(), Upstream::start().await);
-    let served = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n";
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream
-    };
+    let served = upstream.answer(BEGUN);
     let (answer, mut stream) = tokio::join!(send(&client, upstream.request()), served);
     let mut body = answer.unwrap().into_body();
     assert!(body.frame().await.unwrap().is_ok());
@@ -200,11 +178,7 @@ async fn an_answer_that_nobody_wants_ends_its_connection_at_once() {
     let mut sent = Box::pin(send(&client, upstream.request()));
     let mut stream = tokio::select! {
         _ = sent.as_mut() => panic!("nothing was answered"),
-        stream = async {
-            let mut stream = upstream.accept().await;
-            heard(&mut stream).await;
-            stream
-        } => stream,
+        stream = upstream.answer("") => stream,
     };
     drop(sent);
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
@@ -213,18 +187,13 @@ async fn an_answer_that_nobody_wants_ends_its_connection_at_once() {
 #[tokio::test]
 async fn the_kept_ones_that_have_ended_are_let_go() {
     let (client, upstream) = (client(), Upstream::start().await);
-    let served = async {
-        let mut stream = upstream.accept().await;
-        heard(&mut stream).await;
-        stream.write_all(ANSWER.as_bytes()).await.unwrap();
-        stream
-    };
-    let (answer, mut stream) = tokio::join!(send(&client, upstream.request()), served);
-    drop(answer.unwrap().into_body().collect().await.unwrap());
+    let mut stream = upstream.exchange(&client).await;
     stream.shutdown().await.unwrap();
     // The other end closes although nothing is sent to this place again.
     tokio::time::pause();
-    assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+    let mut byte = [0];
+    let ended = tokio::time::timeout(2 * pool::SWEEP, stream.read(&mut byte));
+    assert_eq!(ended.await.expect("it was let go").unwrap(), 0);
 }
 
 /// What a client still sends, and the end that it sends it into.
@@ -257,14 +226,15 @@ async fn an_upload_goes_on_while_its_answer_is_not_taken() {
         while !begun.ends_with(b"\r\n\r\n") {
             begun.push(stream.read_u8().await.unwrap());
         }
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n";
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(BEGUN.as_bytes()).await.unwrap();
         stream
     };
     let (answer, mut stream) = tokio::join!(send(&client, request), answered);
     let answer = answer.unwrap();
     let (sent, mut arrived) = (vec![1; LENGTH], vec![0; LENGTH]);
-    let (written, read) = tokio::join!(far.write_all(&sent), stream.read_exact(&mut arrived));
+    let upload = async { tokio::join!(far.write_all(&sent), stream.read_exact(&mut arrived)) };
+    let upload = tokio::time::timeout(Duration::from_secs(30), upload);
+    let (written, read) = upload.await.expect("it waits for nobody");
     written.unwrap();
     assert!(sent == arrived);
     assert_eq!(read.unwrap(), LENGTH);

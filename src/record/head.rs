@@ -3,10 +3,7 @@
 //! Owns: [`HeadLines`]. In: names and values. Out: the same, in order; serialised as a list of pairs.
 //! Must not know: HTTP, which values are secret.
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Header lines in two pieces of memory, however many there are: they are made while a request waits, and given back by
@@ -86,23 +83,7 @@ impl Serialize for HeadLines {
 
 impl<'de> Deserialize<'de> for HeadLines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = HeadLines;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of names and values")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<HeadLines, A::Error> {
-                let mut head = HeadLines::default();
-                while let Some((name, value)) = lines.next_element::<(String, String)>()? {
-                    head.push(&name, &value);
-                }
-                Ok(head)
-            }
-        }
-        deserializer.deserialize_seq(Pairs)
+        Vec::<(String, String)>::deserialize(deserializer).map(Self::from_iter)
     }
 }
 

@@ -26,11 +26,7 @@ fn body_for(model: &str, stream: bool) -> String {
 
 async fn ask(gateway: &Gateway, path: &str, body: &str) -> (Head, Received) {
     let mut wire = Wire::connect(&gateway.url).await;
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    assert!(wire.write(request.as_bytes()).await);
+    wire.post(path, body).await;
     wire.response().await
 }
 

@@ -15,11 +15,7 @@ const MODEL: &str = "claude-haiku-4-5";
 async fn stream(url: &str) -> Wire {
     let body = message(MODEL, "go on", true);
     let mut wire = Wire::connect(url).await;
-    let head = format!(
-        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    assert!(wire.write(head.as_bytes()).await);
+    wire.post("/v1/messages", &body).await;
     wire
 }
 

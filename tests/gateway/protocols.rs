@@ -169,8 +169,8 @@ fn with_authority(document: &str, pem: &str) -> String {
     )
 }
 
-#[tokio::test]
-async fn providers_are_reached_over_tls_by_http2_with_an_authority_of_their_own() {
+/// A provider that speaks TLS under an authority of its own, and a gateway that trusts that.
+async fn over_tls() -> (Provider, Gateway) {
     let provider = Provider::start(Options::default().with_tls())
         .await
         .unwrap();
@@ -180,6 +180,12 @@ async fn providers_are_reached_over_tls_by_http2_with_an_authority_of_their_own(
         provider.ca_pem().unwrap(),
     ))
     .await;
+    (provider, gateway)
+}
+
+#[tokio::test]
+async fn providers_are_reached_over_tls_by_http2_with_an_authority_of_their_own() {
+    let (provider, gateway) = over_tls().await;
     for stream in [false, true] {
         let body = message("claude-haiku-4-5", "hello", stream);
         let answer = client::post(&format!("{}/v1/messages", gateway.url), body.clone()).await;
@@ -194,15 +200,7 @@ async fn providers_are_reached_over_tls_by_http2_with_an_authority_of_their_own(
 
 #[tokio::test]
 async fn of_the_connections_that_begin_together_one_is_kept_for_all_over_http2() {
-    let provider = Provider::start(Options::default().with_tls())
-        .await
-        .unwrap();
-    let url = format!("https://localhost:{}", provider.tls_addr().unwrap().port());
-    let gateway = start(&with_authority(
-        &config(&url, EVERYBODY),
-        provider.ca_pem().unwrap(),
-    ))
-    .await;
+    let (provider, gateway) = over_tls().await;
     let url = format!("{}/v1/messages", gateway.url);
     let ask = |n: usize| {
         client::post(

@@ -421,11 +421,7 @@ async fn events_that_came_together_keep_their_own_chunks() {
     );
     let mut wire = Wire::connect(&gateway.url).await;
     let body = message("claude-haiku-4-5", "go on", true);
-    let request = format!(
-        "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    assert!(wire.write(request.as_bytes()).await);
+    wire.post("/v1/messages", &body).await;
     assert_eq!(wire.head().await.status(), 200);
     for event in &events {
         assert_eq!(wire.chunk().await.unwrap().unwrap(), event.as_bytes());

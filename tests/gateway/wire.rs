@@ -91,6 +91,15 @@ impl Wire {
         self.stream.write_all(bytes).await.is_ok()
     }
 
+    /// Writes a whole request.
+    pub async fn post(&mut self, path: &str, body: &str) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        assert!(self.write(request.as_bytes()).await);
+    }
+
     /// Writes in pieces, each a write of its own.
     pub async fn write_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> bool {
         for piece in pieces {

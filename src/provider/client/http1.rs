@@ -1,6 +1,6 @@
 //! A connection of HTTP/1, and who drives it.
 //!
-//! Owns: [`Line`] (one connection), [`Held`] (it and the pool that wants it back) and [`AnswerBody`]. In: a request.
+//! Owns: [`Connection`], [`Held`] (it and the pool that wants it back) and [`AnswerBody`]. In: a request.
 //! Out: its response. Must not know: how connections are made, or which to take.
 //!
 //! The task that wants the answer drives the connection itself: no other task has to be woken for a request, a head or a
@@ -18,7 +18,7 @@ use hyper::{
     body::Incoming,
     client::conn::{
         TrySendError,
-        http1::{Connection, SendRequest},
+        http1::{Connection as Driver, SendRequest},
     },
 };
 use std::{
@@ -30,17 +30,17 @@ use std::{
 };
 
 /// One connection.
-pub(super) struct Line(Box<Ends>);
+pub(super) struct Connection(Box<Ends>);
 
 struct Ends {
     sender: SendRequest<Pieces>,
     /// None once it has ended: a request that it did not get to comes back when it is dropped.
-    connection: Option<Connection<Transport, Pieces>>,
+    driver: Option<Driver<Transport, Pieces>>,
 }
 
 /// A connection that serves a request.
 pub(super) struct Held {
-    line: Line,
+    connection: Connection,
     pool: Arc<Pool>,
     place: Place,
 }
@@ -55,22 +55,19 @@ pub struct AnswerBody {
     held: Option<Held>,
 }
 
-impl Line {
-    pub(super) fn new(
-        sender: SendRequest<Pieces>,
-        connection: Connection<Transport, Pieces>,
-    ) -> Self {
+impl Connection {
+    pub(super) fn new(sender: SendRequest<Pieces>, driver: Driver<Transport, Pieces>) -> Self {
         Self(Box::new(Ends {
             sender,
-            connection: Some(connection),
+            driver: Some(driver),
         }))
     }
 
     /// Drives it; ready means that it has ended. How is told to whoever waits for something of it.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(connection) = &mut self.0.connection {
-            ready!(Pin::new(connection).poll(cx)).ok();
-            self.0.connection = None;
+        if let Some(driver) = &mut self.0.driver {
+            ready!(Pin::new(driver).poll(cx)).ok();
+            self.0.driver = None;
         }
         Poll::Ready(())
     }
@@ -94,8 +91,12 @@ impl Line {
 }
 
 impl Held {
-    pub(super) const fn new(line: Line, pool: Arc<Pool>, place: Place) -> Self {
-        Self { line, pool, place }
+    pub(super) const fn new(connection: Connection, pool: Arc<Pool>, place: Place) -> Self {
+        Self {
+            connection,
+            pool,
+            place,
+        }
     }
 
     /// Sends a request and waits for the response head.
@@ -104,14 +105,14 @@ impl Held {
         request: Request<Pieces>,
     ) -> Result<Response<AnswerBody>, TrySendError<Request<Pieces>>> {
         let whole = request.body().is_whole();
-        let mut answer = std::pin::pin!(self.line.0.sender.try_send_request(request));
+        let mut answer = std::pin::pin!(self.connection.0.sender.try_send_request(request));
         if !whole {
             pool::beside(self.free());
             let response = answer.await?;
             return Ok(response.map(AnswerBody::shared));
         }
         let response = poll_fn(|cx| {
-            let _ended = self.line.drive(cx);
+            let _ended = self.connection.drive(cx);
             answer.as_mut().poll(cx)
         });
         let response = response.await?;
@@ -123,8 +124,8 @@ impl Held {
 
     /// Gives the connection back once it is free.
     async fn free(mut self) {
-        if self.line.freed().await {
-            self.pool.keep(self.place, self.line);
+        if self.connection.freed().await {
+            self.pool.keep(self.place, self.connection);
         }
     }
 }
@@ -156,7 +157,7 @@ impl Body for AnswerBody {
             return frame;
         };
         // It reads on only now that more was asked for.
-        if serving.line.drive(cx).is_ready() {
+        if serving.connection.drive(cx).is_ready() {
             *held = None;
         }
         Pin::new(body).poll_frame(cx)
@@ -178,8 +179,8 @@ impl Drop for AnswerBody {
         };
         // Nobody takes anything more from it, and the connection has to see that.
         self.body = None;
-        if held.line.is_alive() {
-            held.pool.keep(held.place, held.line);
+        if held.connection.is_alive() {
+            held.pool.keep(held.place, held.connection);
         }
     }
 }

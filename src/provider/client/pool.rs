@@ -55,14 +55,14 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Kept {
     /// HTTP/1, the newest last, and since when nobody uses it.
-    idle: Vec<(Instant, http1::Line)>,
+    idle: Vec<(Instant, http1::Connection)>,
     /// HTTP/2, which all share, and when it was used last.
     shared: Option<(Instant, conn::http2::SendRequest<Pieces>)>,
 }
 
 /// A connection that was taken or made.
 enum Taken {
-    Line(http1::Line),
+    Own(http1::Connection),
     Shared(conn::http2::SendRequest<Pieces>),
 }
 
@@ -117,9 +117,9 @@ impl Pool {
                 None => (self.connect(&place).await?, false),
             };
             let sent = match taken {
-                Taken::Line(line) => {
+                Taken::Own(connection) => {
                     in_origin_form(&mut request, &place.1);
-                    let held = Held::new(line, Arc::clone(self), place.clone());
+                    let held = Held::new(connection, Arc::clone(self), place.clone());
                     held.send(request).await
                 }
                 Taken::Shared(mut sender) => {
@@ -150,9 +150,9 @@ impl Pool {
             }
             kept.shared = None;
         }
-        let (since, line) = kept.idle.pop()?;
+        let (since, connection) = kept.idle.pop()?;
         if since.elapsed() < IDLE {
-            return Some(Taken::Line(line));
+            return Some(Taken::Own(connection));
         }
         // All others are older.
         kept.idle.clear();
@@ -160,10 +160,10 @@ impl Pool {
     }
 
     /// Keeps a connection that has served.
-    pub(super) fn keep(&self, place: Place, line: http1::Line) {
+    pub(super) fn keep(&self, place: Place, connection: http1::Connection) {
         let mut places = self.places.lock();
         let idle = &mut places.entry(place).or_default().idle;
-        idle.push((Instant::now(), line));
+        idle.push((Instant::now(), connection));
     }
 
     /// A new connection. The others' first one is used when it turns out that all can share it.
@@ -173,7 +173,7 @@ impl Pool {
         let stream = stream.await.map_err(Error::Connect)?;
         if !stream.connected().is_negotiated_h2() {
             let (sender, connection) = self.http1.handshake(stream).await?;
-            return Ok(Taken::Line(http1::Line::new(sender, connection)));
+            return Ok(Taken::Own(http1::Connection::new(sender, connection)));
         }
         let (mut sender, connection) = self.http2.handshake(stream).await?;
         beside(async move {
@@ -195,7 +195,7 @@ impl Pool {
     fn sweep(&self) {
         self.places.lock().retain(|_, kept| {
             kept.idle
-                .retain_mut(|(since, line)| since.elapsed() < IDLE && line.is_alive());
+                .retain_mut(|(since, connection)| since.elapsed() < IDLE && connection.is_alive());
             let used = kept.shared.take();
             kept.shared =
                 used.filter(|(used, sender)| used.elapsed() < IDLE && !sender.is_closed());
